@@ -1,0 +1,157 @@
+# Loads, validates and looks up; computes nothing, because every cluster job reads it again.
+import csv
+import json
+import os
+import shlex
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+from snakemake.utils import validate
+
+validate(config, "../schemas/config.schema.yaml")
+
+shell.prefix(f"export PYTHONPATH={shlex.quote(str(Path(workflow.basedir) / 'lib'))}; ")
+
+PROTOCOLS = ["legacy", "strict"]
+TASKS = ["imputation", "disease_annotation"]
+GRAPHS = ["coexpression", "string", "union"]
+
+
+def read_table(table, key):
+    """Read a tab-separated table of the config and validate it row by row; {key: row}."""
+    path = config["tables"][table]
+    rows = {}
+    with open(path, newline="") as handle:
+        reader = csv.DictReader(handle, delimiter="\t", quoting=csv.QUOTE_NONE)
+        for number, row in enumerate(reader, start=2):
+            where = f"{path}, line {number}"
+            if None in row or None in row.values():
+                raise WorkflowError(f"{where}: not as many columns as the header has")
+            try:
+                validate(row, f"../schemas/{table}.schema.yaml")
+            except WorkflowError as error:
+                raise WorkflowError(f"{where}: {error}") from error
+            identity = tuple(row[column] for column in key)
+            identity = identity if len(key) > 1 else identity[0]
+            if identity in rows:
+                raise WorkflowError(f"{where}: {identity} stands twice; keep one row")
+            rows[identity] = row
+    return rows
+
+
+SOURCES = read_table("sources", ["source", "file"])
+COHORTS = read_table("cohorts", ["cohort"])
+MODELS = read_table("models", ["model"])
+
+
+def look_up(table, name, place):
+    """Return the row of `name`; stop with the config key that asked for it if there is none."""
+    if name not in table:
+        raise WorkflowError(f"{place}: '{name}' is unknown; known are {', '.join(map(str, table))}")
+    return table[name]
+
+
+def resource(path):
+    """A 'source/file' of the sources table is fetched to <resources>; anything else is a path."""
+    if tuple(path.split("/")) in SOURCES:
+        return f"<resources>/{path}"
+    expanded = os.path.expandvars(path)
+    if "$" in expanded:
+        raise WorkflowError(f"'{path}': set this environment variable, or write the path itself")
+    return expanded
+
+
+def flags(settings):
+    """Spell a config section as command-line options: {'top_genes': 5} -> --top-genes 5."""
+    words = []
+    for name, value in settings.items():
+        for item in value if isinstance(value, list) else [value]:
+            words += [f"--{name.replace('_', '-')}", shlex.quote(str(item))]
+    return " ".join(words)
+
+
+def as_json(settings):
+    return json.dumps(settings, sort_keys=True)
+
+
+def models_of(task):
+    return [name for name, row in MODELS.items() if task in row["tasks"].split(",")]
+
+
+def run_folder(file):
+    return f"<results>/pretrain/{config['pretrain']['run']}/{file}"
+
+
+def corpus_stores():
+    """Stores of the pretraining corpus, in the order in which the config names the cohorts."""
+    return collect(
+        "<results>/expression/{cohort}/log_tpm.arrow",
+        cohort=config["expression"]["corpus"]["cohorts"],
+    )
+
+
+def corpus_samples():
+    return collect(
+        "<results>/expression/{cohort}/samples.parquet",
+        cohort=config["expression"]["corpus"]["cohorts"],
+    )
+
+
+def embedded_cohorts():
+    return sorted({d["cohort"] for d in config["evaluate"]["disease_annotation"]["datasets"]})
+
+
+def all_cohorts():
+    """Every cohort that the config uses anywhere, each once."""
+    names = config["expression"]["corpus"]["cohorts"] + embedded_cohorts()
+    names += config["evaluate"]["imputation"]["external_cohorts"]
+    return list(dict.fromkeys(names))
+
+
+def weights(model):
+    """The files that hold what a model has learned; empty for one that learns nothing."""
+    row = MODELS[model]
+    if row["embedder"] == "bulkformer":
+        return [run_folder(name) for name in ["model.safetensors", "config.json", "graph.parquet"]]
+    if row["weights"] == "fitted":
+        return [f"<results>/embed/{model}/fit.safetensors"]
+    return []
+
+
+def weights_flag(wildcards, input):
+    """Where the weights are: the run folder, or the fitted file."""
+    files = list(input.weights)
+    if not files:
+        return ""
+    place = Path(files[0])
+    return f"--weights {place.parent if place.name == 'model.safetensors' else place}"
+
+
+def metrics_of(*tasks):
+    return [
+        f"<results>/evaluate/{task}/{protocol}/{model}/metrics.parquet"
+        for task in tasks
+        for protocol in PROTOCOLS
+        for model in models_of(task)
+    ]
+
+
+def recoveries():
+    """Only a simulated universe knows which edges are true."""
+    if config["sources"]["mode"] != "simulate":
+        return []
+    return collect("<results>/graph/{graph}.recovery.json", graph=GRAPHS)
+
+
+for cohort in all_cohorts():
+    look_up(COHORTS, cohort, "config: a cohort of expression.corpus or evaluate")
+
+
+wildcard_constraints:
+    source="[a-z0-9_]+",
+    file="[^/]+",
+    cohort="[a-z0-9_]+",
+    model="[a-z0-9_]+",
+    graph="[a-z0-9_]+",
+    task="[a-z_]+",
+    protocol="|".join(PROTOCOLS),

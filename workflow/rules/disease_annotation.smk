@@ -1,0 +1,68 @@
+# Task: tell disease, cancer type or tissue from a sample vector. Needs the labels of each dataset's
+# cohort and the vectors of each model.
+DISEASE_ANNOTATION = config["evaluate"]["disease_annotation"]
+
+
+rule disease_annotation_split:
+    """Freeze the folds of both protocols; a group in two strict folds is an error."""
+    input:
+        samples=collect("<results>/expression/{cohort}/samples.parquet", cohort=embedded_cohorts()),
+    output:
+        "<results>/evaluate/splits/disease_annotation.parquet",
+    log:
+        "<logs>/evaluate/disease_annotation_split.log",
+    benchmark:
+        "<benchmarks>/evaluate/disease_annotation_split.jsonl"
+    conda:
+        "../../envs/core.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        cohorts=lambda wildcards, input: flags(
+            {"cohort": embedded_cohorts(), "samples": list(input.samples)}
+        ),
+        settings=as_json(DISEASE_ANNOTATION),
+        seed=config["seed"],
+    shell:
+        "python -m bulkformer.evaluate.tasks.disease_annotation_split {params.cohorts}"
+        " --settings {params.settings:q} --seed {params.seed} --output {output} > {log} 2>&1"
+
+
+rule disease_annotation_predictions:
+    """Fit the heads on training rows of each fold and save out-of-fold predictions."""
+    input:
+        split="<results>/evaluate/splits/disease_annotation.parquet",
+        embeddings=lambda wildcards: collect(
+            "<results>/embed/{model}/{cohort}/samples.parquet",
+            model=wildcards.model,
+            cohort=embedded_cohorts(),
+        ),
+    output:
+        "<results>/evaluate/disease_annotation/{protocol}/{model}/predictions.parquet",
+    log:
+        "<logs>/evaluate/disease_annotation_{protocol}_{model}.log",
+    benchmark:
+        "<benchmarks>/evaluate/disease_annotation_{protocol}_{model}.jsonl"
+    conda:
+        "../../envs/core.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 16000 * attempt,
+        runtime=480,
+    params:
+        embeddings=lambda wildcards, input: flags(
+            {"cohort": embedded_cohorts(), "embeddings": list(input.embeddings)}
+        ),
+        heads=lambda wildcards: (
+            flags({"head": MODELS[wildcards.model]["heads"].split(",")})
+            if MODELS[wildcards.model]["heads"]
+            else ""
+        ),
+        settings=as_json(DISEASE_ANNOTATION),
+        seed=config["seed"],
+    shell:
+        "python -m bulkformer.evaluate.tasks.disease_annotation --protocol {wildcards.protocol}"
+        " --model {wildcards.model} --split {input.split} {params.embeddings} {params.heads}"
+        " --settings {params.settings:q} --seed {params.seed} --output {output} > {log} 2>&1"

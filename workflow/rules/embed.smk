@@ -1,0 +1,68 @@
+# Needs the corpus (to fit the classical models), the pretrained run and the cohorts. Makes what each
+# model remembers of the corpus, and one vector a sample for each model and cohort.
+
+
+rule fit:
+    """Fit a classical model on the training samples of the corpus, as BulkFormer was."""
+    input:
+        corpus="<results>/expression/corpus.parquet",
+        samples=corpus_samples(),
+        stores=corpus_stores(),
+    output:
+        "<results>/embed/{model}/fit.safetensors",
+    log:
+        "<logs>/embed/{model}_fit.log",
+    benchmark:
+        "<benchmarks>/embed/{model}_fit.jsonl"
+    conda:
+        "../../envs/torch.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 32000 * attempt,
+        runtime=240,
+    params:
+        corpus=lambda wildcards, input: flags(
+            {"samples": list(input.samples), "store": list(input.stores)}
+        ),
+        embedder=lambda wildcards: MODELS[wildcards.model]["embedder"],
+        settings=lambda wildcards: MODELS[wildcards.model]["settings"],
+        seed=config["seed"],
+    shell:
+        "python -m bulkformer.embed.fit --embedder {params.embedder} --settings {params.settings:q}"
+        " --corpus {input.corpus} {params.corpus} --seed {params.seed} --output {output}"
+        " > {log} 2>&1"
+
+
+rule embed:
+    """Turn every sample of a cohort into one vector, and say with which weights."""
+    input:
+        genes="<results>/expression/genes.parquet",
+        store="<results>/expression/{cohort}/log_tpm.arrow",
+        samples="<results>/expression/{cohort}/samples.parquet",
+        weights=lambda wildcards: weights(wildcards.model),
+    output:
+        samples="<results>/embed/{model}/{cohort}/samples.parquet",
+        description="<results>/embed/{model}/{cohort}/embed.json",
+    log:
+        "<logs>/embed/{model}_{cohort}.log",
+    benchmark:
+        "<benchmarks>/embed/{model}_{cohort}.jsonl"
+    conda:
+        "../../envs/torch.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 16000 * attempt,
+        runtime=480,
+        gpu=lambda wildcards: int(MODELS[wildcards.model]["kind"] == "foundation"),
+    params:
+        weights=weights_flag,
+        embedder=lambda wildcards: MODELS[wildcards.model]["embedder"],
+        settings=lambda wildcards: MODELS[wildcards.model]["settings"],
+        seed=config["seed"],
+        batch_size=config["embed"]["batch_size"],
+    shell:
+        "python -m bulkformer.embed.embed --model {wildcards.model} --embedder {params.embedder}"
+        " --settings {params.settings:q} {params.weights} --genes {input.genes}"
+        " --store {input.store} --samples {input.samples} --seed {params.seed}"
+        " --batch-size {params.batch_size} --output {output.samples}"
+        " --description {output.description} > {log} 2>&1"

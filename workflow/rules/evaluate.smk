@@ -1,0 +1,84 @@
+# Needs samples, embeddings and the splits that each task froze. Makes the ledger of what each model
+# has seen, and the metrics: every number is recomputed here from saved predictions, by one rule.
+
+
+rule exposure:
+    """Record which model has seen which cohort, so that no table hides it."""
+    input:
+        corpus="<results>/expression/corpus.parquet",
+        samples=lambda wildcards: collect(
+            "<results>/expression/{cohort}/samples.parquet", cohort=all_cohorts()
+        ),
+    output:
+        "<results>/evaluate/exposure.parquet",
+    log:
+        "<logs>/evaluate/exposure.log",
+    benchmark:
+        "<benchmarks>/evaluate/exposure.jsonl"
+    conda:
+        "../../envs/core.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        cohorts=lambda wildcards, input: flags(
+            {"cohort": all_cohorts(), "samples": list(input.samples)}
+        ),
+        models=as_json({name: row["weights"] for name, row in MODELS.items()}),
+        graph=config["pretrain"]["graph"],
+    shell:
+        "python -m bulkformer.evaluate.exposure --corpus {input.corpus} {params.cohorts}"
+        " --models {params.models:q} --graph {params.graph} --output {output} > {log} 2>&1"
+
+
+rule metrics:
+    """Compute every metric of one model from its saved predictions, with intervals."""
+    input:
+        predictions="<results>/evaluate/{task}/{protocol}/{model}/predictions.parquet",
+        split="<results>/evaluate/splits/{task}.parquet",
+        exposure="<results>/evaluate/exposure.parquet",
+    output:
+        "<results>/evaluate/{task}/{protocol}/{model}/metrics.parquet",
+    log:
+        "<logs>/evaluate/{task}_{protocol}_{model}_metrics.log",
+    benchmark:
+        "<benchmarks>/evaluate/{task}_{protocol}_{model}_metrics.jsonl"
+    conda:
+        "../../envs/core.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 8000 * attempt,
+        runtime=120,
+    params:
+        settings=lambda wildcards: as_json(config["evaluate"][wildcards.task]),
+        bootstrap=config["evaluate"]["bootstrap"],
+        seed=config["seed"],
+    shell:
+        "python -m bulkformer.evaluate.metrics --task {wildcards.task}"
+        " --protocol {wildcards.protocol} --model {wildcards.model}"
+        " --predictions {input.predictions} --split {input.split} --exposure {input.exposure}"
+        " --settings {params.settings:q} --bootstrap {params.bootstrap} --seed {params.seed}"
+        " --output {output} > {log} 2>&1"
+
+
+rule collect_metrics:
+    """Join the metrics of all models into the one long table that every figure is a view of."""
+    input:
+        metrics_of(*TASKS),
+    output:
+        "<results>/evaluate/metrics.parquet",
+    log:
+        "<logs>/evaluate/collect_metrics.log",
+    benchmark:
+        "<benchmarks>/evaluate/collect_metrics.jsonl"
+    conda:
+        "../../envs/core.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        metrics=lambda wildcards, input: flags({"metrics": list(input)}),
+    shell:
+        "python -m bulkformer.evaluate.collect {params.metrics} --output {output} > {log} 2>&1"

@@ -1,0 +1,46 @@
+# Needs the corpus and one graph. Makes <results>/pretrain/{run}: weights, configuration, genes, graph
+# and history, all that inference needs in one folder.
+#
+# This is the one rule that may run for weeks. It reruns when its data, its settings or `revision`
+# change, and never for a cosmetic change of the library. Checkpoints lie in a folder that is not
+# an output, keyed by a hash of the settings: a failed or killed job goes on where it stopped.
+
+
+rule train:
+    """Learn gene-gene structure by predicting masked expression values."""
+    input:
+        genes="<results>/expression/genes.parquet",
+        corpus="<results>/expression/corpus.parquet",
+        stores=ancient(corpus_stores()),
+        graph=f"<results>/graph/{config['pretrain']['graph']}.parquet",
+    output:
+        model=protected(run_folder("model.safetensors")),
+        config=run_folder("config.json"),
+        genes=run_folder("genes.parquet"),
+        graph=run_folder("graph.parquet"),
+        history=run_folder("history.parquet"),
+        provenance=run_folder("provenance.json"),
+    log:
+        "<logs>/pretrain/train.log",
+    benchmark:
+        "<benchmarks>/pretrain/train.jsonl"
+    conda:
+        "../../envs/torch.yaml"
+    threads: 8
+    resources:
+        mem_mb=lambda wildcards, attempt: 64000 * attempt,
+        runtime=2880,
+        gpu=1,
+    params:
+        stores=lambda wildcards, input: flags({"store": list(input.stores)}),
+        settings=flags(
+            config["pretrain"]["model"]
+            | config["pretrain"]["training"]
+            | {"seed": config["seed"], "revision": config["pretrain"]["revision"]}
+        ),
+        folder=lambda wildcards, output: str(Path(output.model).parent),
+        state=lambda wildcards, output: str(Path(output.model).parents[1] / "state"),
+    shell:
+        "python -m bulkformer.pretrain.train --genes {input.genes} --corpus {input.corpus}"
+        " {params.stores} --graph {input.graph} {params.settings}"
+        " --folder {params.folder} --state {params.state} 2>&1 | tee {log}"

@@ -1,0 +1,72 @@
+# Needs the metrics and what every stage said about itself. Makes the report: views of those files
+# and nothing else.
+
+
+rule provenance:
+    """Write down the resolved configuration and the versions that this report rests on."""
+    output:
+        "<results>/report/provenance.json",
+    log:
+        "<logs>/report/provenance.log",
+    benchmark:
+        "<benchmarks>/report/provenance.jsonl"
+    conda:
+        "../../envs/report.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        config=as_json(config),
+        cohorts=as_json({name: COHORTS[name] for name in all_cohorts()}),
+        models=as_json(MODELS),
+        sources=as_json(list(SOURCES.values())),
+    shell:
+        "python -m bulkformer.report.provenance --config {params.config:q}"
+        " --cohorts {params.cohorts:q} --models {params.models:q} --sources {params.sources:q}"
+        " --output {output} > {log} 2>&1"
+
+
+rule render:
+    """Show what was run, on which data, and what may be concluded, in one page."""
+    input:
+        provenance="<results>/report/provenance.json",
+        metrics="<results>/evaluate/metrics.parquet",
+        exposure="<results>/evaluate/exposure.parquet",
+        corpus="<results>/expression/corpus.json",
+        coverage=collect("<results>/expression/{cohort}/coverage.json", cohort=all_cohorts()),
+        graphs=collect("<results>/graph/{graph}.json", graph=GRAPHS),
+        recoveries=recoveries(),
+        history=run_folder("history.parquet"),
+        training=run_folder("provenance.json"),
+        literature=config["tables"]["literature"],
+        independent=config["tables"]["independent"],
+    output:
+        page="<results>/report/index.html",
+        metrics="<results>/report/metrics.csv",
+    log:
+        "<logs>/report/render.log",
+    benchmark:
+        "<benchmarks>/report/render.jsonl"
+    conda:
+        "../../envs/report.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        many=lambda wildcards, input: flags(
+            {
+                "coverage": list(input.coverage),
+                "graph": list(input.graphs),
+                "recovery": list(input.recoveries),
+            }
+        ),
+        title=config["report"]["title"],
+    shell:
+        "python -m bulkformer.report.render --title {params.title:q}"
+        " --provenance {input.provenance} --metrics {input.metrics} --exposure {input.exposure}"
+        " --corpus {input.corpus} {params.many} --history {input.history}"
+        " --training {input.training} --literature {input.literature}"
+        " --independent {input.independent} --page {output.page}"
+        " --metrics-csv {output.metrics} > {log} 2>&1"
