@@ -62,9 +62,12 @@ def resource(path):
 
 
 def flags(settings):
-    """Spell a config section as command-line options: {'top_genes': 5} -> --top-genes 5."""
+    """Spell a config section as options: {'top_genes': 5} -> --top-genes 5.
+
+    Sorted, so that the order in which config files were merged changes no command.
+    """
     words = []
-    for name, value in settings.items():
+    for name, value in sorted(settings.items()):
         for item in value if isinstance(value, list) else [value]:
             words += [f"--{name.replace('_', '-')}", shlex.quote(str(item))]
     return " ".join(words)

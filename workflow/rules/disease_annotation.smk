@@ -23,7 +23,7 @@ rule disease_annotation_split:
         cohorts=lambda wildcards, input: flags(
             {"cohort": embedded_cohorts(), "samples": list(input.samples)}
         ),
-        settings=as_json(DISEASE_ANNOTATION),
+        settings=lambda wildcards: as_json(DISEASE_ANNOTATION),
         seed=config["seed"],
     shell:
         "python -m bulkformer.evaluate.tasks.disease_annotation_split {params.cohorts}"
@@ -60,7 +60,7 @@ rule disease_annotation_predictions:
             if MODELS[wildcards.model]["heads"]
             else ""
         ),
-        settings=as_json(DISEASE_ANNOTATION),
+        settings=lambda wildcards: as_json(DISEASE_ANNOTATION),
         seed=config["seed"],
     shell:
         "python -m bulkformer.evaluate.tasks.disease_annotation --protocol {wildcards.protocol}"

@@ -25,7 +25,7 @@ rule exposure:
         cohorts=lambda wildcards, input: flags(
             {"cohort": all_cohorts(), "samples": list(input.samples)}
         ),
-        models=as_json({name: row["weights"] for name, row in MODELS.items()}),
+        models=lambda wildcards: as_json({name: row["weights"] for name, row in MODELS.items()}),
         graph=config["pretrain"]["graph"],
     shell:
         "python -m bulkformer.evaluate.exposure --corpus {input.corpus} {params.cohorts}"

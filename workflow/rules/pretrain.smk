@@ -31,6 +31,9 @@ rule train:
         mem_mb=lambda wildcards, attempt: 64000 * attempt,
         runtime=2880,
         gpu=1,
+        # No parameter: it decides when state is saved and nothing about the result, so that changing
+        # it trains nothing again.
+        checkpoint_minutes=config["pretrain"]["checkpoint_minutes"],
     params:
         stores=lambda wildcards, input: flags({"store": list(input.stores)}),
         settings=flags(
@@ -39,8 +42,9 @@ rule train:
             | {"seed": config["seed"], "revision": config["pretrain"]["revision"]}
         ),
         folder=lambda wildcards, output: str(Path(output.model).parent),
-        state=lambda wildcards, output: str(Path(output.model).parents[1] / "state"),
+        state=lambda wildcards, output: f"{Path(output.model).parent}.state",
     shell:
         "python -m bulkformer.pretrain.train --genes {input.genes} --corpus {input.corpus}"
         " {params.stores} --graph {input.graph} {params.settings}"
+        " --checkpoint-minutes {resources.checkpoint_minutes}"
         " --folder {params.folder} --state {params.state} 2>&1 | tee {log}"

@@ -17,10 +17,10 @@ rule provenance:
         mem_mb=1000,
         runtime=10,
     params:
-        config=as_json(config),
-        cohorts=as_json({name: COHORTS[name] for name in all_cohorts()}),
-        models=as_json(MODELS),
-        sources=as_json(list(SOURCES.values())),
+        config=lambda wildcards: as_json(config),
+        cohorts=lambda wildcards: as_json({name: COHORTS[name] for name in all_cohorts()}),
+        models=lambda wildcards: as_json(MODELS),
+        sources=lambda wildcards: as_json(list(SOURCES.values())),
     shell:
         "python -m bulkformer.report.provenance --config {params.config:q}"
         " --cohorts {params.cohorts:q} --models {params.models:q} --sources {params.sources:q}"

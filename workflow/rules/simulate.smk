@@ -5,7 +5,7 @@ SIMULATED = {
     "gdc_counts": "<resources>/gdc/star_counts.tar",
     "gdc_sheet": "<resources>/gdc/sample_sheet.tsv",
     "gtex_counts": "<resources>/gtex/GTEx_Analysis_v10_RNASeQCv2.4.2_gene_reads.gct.gz",
-    "gtex_samples": "<resources>/gtex/GTEx_Analysis_v10_Annotations_SampleAttributesDS.txt",
+    "gtex_attributes": "<resources>/gtex/GTEx_Analysis_v10_Annotations_SampleAttributesDS.txt",
     "matrix_counts": "<resources>/disignatlas/counts.tsv.gz",
     "matrix_samples": "<resources>/disignatlas/samples.tsv",
     "string_links": "<resources>/string/9606.protein.links.v12.0.txt.gz",

@@ -15,7 +15,6 @@ rule download:
         "<logs>/sources/{source}/{file}.log",
     benchmark:
         "<benchmarks>/sources/{source}/{file}.jsonl"
-    retries: 3
     conda:
         "../../envs/core.yaml"
     threads: 1

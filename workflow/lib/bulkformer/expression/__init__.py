@@ -1,1 +1,1 @@
-"""What each sample expressed, on one gene axis: vocabulary, normalisation, quality, store, corpus."""
+"""What each sample expressed, on one gene axis: vocabulary, normalisation, quality, corpus."""

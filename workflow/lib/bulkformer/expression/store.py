@@ -33,19 +33,25 @@ class ExpressionStore:
         """Open `path`; raises InputError if it is absent or not a store."""
         self.path = Path(path)
         try:
-            self._table = pa.ipc.open_file(pa.memory_map(str(self.path))).read_all()
+            table = pa.ipc.open_file(pa.memory_map(str(self.path))).read_all()
         except (OSError, pa.ArrowInvalid) as error:
             raise InputError(
                 f"{self.path}: not a readable expression store ({error}); "
                 "delete it and run the expression stage again"
             ) from error
-        metadata = self._table.schema.metadata or {}
+        metadata = table.schema.metadata or {}
         if b"measured" not in metadata:
             raise InputError(f"{self.path}: no 'measured' bitmap; run the expression stage again")
-        self.n_genes = self._table.schema.field("values").type.list_size
+        self.n_genes = table.schema.field("values").type.list_size
         bits = np.frombuffer(base64.b64decode(metadata[b"measured"]), dtype=np.uint8)
         self.measured = np.unpackbits(bits, count=self.n_genes).astype(bool)
-        self.sample_ids: list[str] = self._table["sample_id"].to_pylist()
+        self.sample_ids: list[str] = table["sample_id"].to_pylist()
+        # Views of the memory map, one a record batch; Arrow's own `take` would copy the whole file.
+        self._blocks = [
+            chunk.flatten().to_numpy(zero_copy_only=True).reshape(-1, self.n_genes)
+            for chunk in table["values"].chunks
+        ]
+        self._ends = np.cumsum([len(block) for block in self._blocks], dtype=np.int64)
 
     def __len__(self) -> int:
         return len(self.sample_ids)
@@ -64,24 +70,23 @@ class ExpressionStore:
     def read(self, rows: Sequence[int] | np.ndarray | None = None) -> np.ndarray:
         """Return float32 values [n_samples, n_genes]; NaN where a gene was not measured.
 
-        All rows are a view of the memory map where the file has one batch; chosen rows are copied.
+        Only the record batches that hold `rows` are touched, and only those rows are copied.
         """
-        column = self._table["values"]
-        if rows is not None:
-            column = column.take(pa.array(np.asarray(rows, dtype=np.int64)))
-        chunks = [
-            chunk.flatten().to_numpy(zero_copy_only=True).reshape(-1, self.n_genes)
-            for chunk in column.chunks
-        ]
-        if not chunks:
-            return np.empty((0, self.n_genes), dtype=np.float32)
-        return chunks[0] if len(chunks) == 1 else np.concatenate(chunks)
+        wanted = np.arange(len(self)) if rows is None else np.asarray(rows, dtype=np.int64)
+        values = np.empty((len(wanted), self.n_genes), dtype=np.float32)
+        batch_of = np.searchsorted(self._ends, wanted, side="right")
+        for number in np.unique(batch_of):
+            here = np.flatnonzero(batch_of == number)
+            block = self._blocks[number]
+            values[here] = block[wanted[here] - (self._ends[number] - len(block))]
+        return values
 
     def blocks(self) -> Iterator[tuple[list[str], np.ndarray]]:
         """Yield (sample ids, values [n, n_genes]) a record batch at a time, without copying."""
-        for batch in self._table.to_batches():
-            values = batch["values"].flatten().to_numpy(zero_copy_only=True)
-            yield batch["sample_id"].to_pylist(), values.reshape(-1, self.n_genes)
+        start = 0
+        for block in self._blocks:
+            yield self.sample_ids[start : start + len(block)], block
+            start += len(block)
 
 
 class StoreWriter:

@@ -1,0 +1,88 @@
+"""The same rules on small slices of real public cohorts."""
+
+import json
+import shutil
+
+import pandas as pd
+import pytest
+
+from checkout import copy_project, snakemake
+
+pytestmark = [pytest.mark.end_to_end, pytest.mark.real_data]
+
+CONFIG = "tests/end_to_end/real_data/config.yaml"
+
+
+@pytest.fixture(scope="module")
+def results(root, development_data, tmp_path_factory):
+    folder = copy_project(root, tmp_path_factory.mktemp("real_data") / "project")
+    shutil.copytree(root / "tests/end_to_end/real_data", folder / "tests/end_to_end/real_data")
+    run = snakemake(
+        folder,
+        *("--cores", "2", "--resources", "gpu=8", "--show-failed-logs", "--quiet", "progress"),
+        *("--configfile", "config/config.yaml", CONFIG),
+        BULKFORMER_DATA=str(development_data),
+    )
+    assert run.returncode == 0, run.stdout[-5000:]
+    return folder / "results/real_data"
+
+
+@pytest.fixture(scope="module")
+def metrics(results):
+    return pd.read_parquet(results / "evaluate/metrics.parquet")
+
+
+def test_the_vocabulary_is_the_real_protein_coding_genes(results):
+    genes = pd.read_parquet(results / "expression/genes.parquet")
+    assert 18_500 < len(genes) < 21_000
+    assert (genes["length_bp"] > 0).all()
+    assert genes["gene_id"].str.fullmatch(r"ENSG\d{11}").all()
+    assert genes["gene_id"].is_unique
+
+
+@pytest.mark.parametrize(
+    ("cohort", "at_least"),
+    [("tcga_rsem", 17_500), ("tcga_brca", 17_500), ("gtex_brain", 14_500), ("tb_hiv", 17_500)],
+)
+def test_cohorts_land_on_the_vocabulary_whatever_ids_they_use(results, cohort, at_least):
+    coverage = json.loads((results / f"expression/{cohort}/coverage.json").read_text())
+    assert coverage["genes_measured"] >= at_least
+
+
+def test_no_patient_is_on_both_sides_of_the_split(results):
+    corpus = pd.read_parquet(results / "expression/corpus.parquet")
+    samples = pd.concat(
+        pd.read_parquet(path, columns=["sample_id", "patient_id"])
+        for path in results.glob("expression/*/samples.parquet")
+    )
+    patients = corpus.merge(samples, on="sample_id").dropna(subset="patient_id")
+    held_out = set(patients.loc[patients["split"] == "held_out_groups", "patient_id"])
+    learned = set(patients.loc[patients["split"].isin(["train", "validation"]), "patient_id"])
+    assert held_out
+    assert not held_out & learned
+
+
+def test_bulkformer_beats_the_training_gene_mean_on_held_out_patients(metrics):
+    skill = metrics.query(
+        "task == 'imputation' and protocol == 'strict' and regime == 'held_out_groups'"
+        " and metric == 'mse_skill' and aggregation == 'pooled'"
+    ).set_index("model")["value"]
+    print(skill.sort_values(ascending=False).to_string())
+    assert skill["bulkformer"] > 0
+    assert {"nearest_neighbours", "pca", "ridge", "vae", "gene_mean"} <= set(skill.index)
+
+
+def test_cancer_types_are_told_apart_with_the_same_folds_for_every_model(metrics):
+    rows = metrics.query("task == 'disease_annotation' and metric in ('macro_f1', 'weighted_f1')")
+    table = rows.pivot_table(
+        index=["protocol", "model", "head"], columns=["metric", "aggregation"], values="value"
+    )
+    print(table.round(3).to_string())
+    assert {"bulkformer", "pca", "log_tpm"} <= set(rows["model"])
+    assert rows["split_sha256"].nunique() == 1
+    assert set(rows["protocol"]) == {"legacy", "strict"}
+
+
+def test_cohorts_that_the_model_learned_from_are_marked(metrics):
+    rows = metrics.query("task == 'disease_annotation' and model == 'bulkformer'")
+    assert (rows["exposure"] != "clean").all()

@@ -1,0 +1,88 @@
+"""The ledger says what a model has seen, with which evidence, and never clears the unknown."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from evaluate_world import World
+
+from bulkformer.errors import InputError
+from bulkformer.evaluate.exposure import Ledger, exposure
+
+MODELS = (
+    '{"bulkformer": "trained", "untrained": "random", "pca": "fitted", "log_tpm": "none",'
+    ' "downloaded": "released"}'
+)
+SPLIT = ["train", "train", "validation", "held_out_samples", "held_out_groups", "held_out_groups"]
+
+
+@pytest.fixture
+def seen_world(world: World) -> World:
+    """A corpus of six samples, and three cohorts: a copy, a validation sibling, a stranger."""
+    studies = ["GSE1", "GSE2", "GSE3", "GSE1", "GSE5", "GSE5"]
+    patients = ["P1", None, None, None, None, None]
+    corpus = world.cohort("corpus", {"study_id": studies, "patient_id": patients})
+    pd.DataFrame({"cohort": "corpus", "sample_id": corpus["sample_id"], "split": SPLIT}).to_parquet(
+        world.corpus
+    )
+    world.cohort("copy", {"sample_id": ["corpus_0000", "x"], "patient_id": ["P9", "P1"]})
+    world.cohort("sibling", {"study_id": ["GSE8", "GSE9,GSE3"]})
+    world.cohort("stranger", {"study_id": ["GSE8", "GSE5"]})
+    return world
+
+
+def ledger(world: World, graph: str) -> pd.DataFrame:
+    path = world.root / "exposure.parquet"
+    cohorts = ["corpus", "copy", "sibling", "stranger"]
+    paths = [world.samples(cohort) for cohort in cohorts]
+    exposure(world.corpus, cohorts, paths, MODELS, graph, path)
+    return pd.read_parquet(path).set_index(["model", "cohort", "regime"]).sort_index()
+
+
+def test_states_follow_what_weights_and_graph_were_made_from(seen_world: World) -> None:
+    states = ledger(seen_world, "coexpression")["exposure"]
+    expected = {
+        ("bulkformer", "copy"): "seen_unlabelled",
+        ("bulkformer", "sibling"): "seen_unlabelled",  # by a validation sample's study
+        ("bulkformer", "stranger"): "clean",
+        ("untrained", "copy"): "seen_in_graph",
+        ("untrained", "sibling"): "clean",
+        ("pca", "copy"): "seen_unlabelled",
+        ("pca", "sibling"): "clean",
+        ("log_tpm", "copy"): "clean",
+        ("downloaded", "stranger"): "unknown",
+    }
+    for (model, cohort), state in expected.items():
+        assert states[model, cohort, "all_samples"] == state
+
+
+def test_a_graph_from_elsewhere_does_not_expose_an_untrained_model(seen_world: World) -> None:
+    assert ledger(seen_world, "string")["exposure"]["untrained", "copy", "all_samples"] == "clean"
+
+
+def test_held_out_samples_are_siblings_of_training_and_held_out_groups_are_not(
+    seen_world: World,
+) -> None:
+    rows = ledger(seen_world, "string").loc["bulkformer", "corpus"]
+    assert rows["exposure"].to_dict() == {
+        "all_samples": "seen_unlabelled",
+        "held_out_samples": "seen_unlabelled",
+        "held_out_groups": "clean",
+    }
+    siblings = rows.loc["held_out_samples"]
+    assert (siblings["shared_samples"], siblings["shared_studies"]) == (0, 1)
+
+
+def test_evidence_counts_samples_patients_and_studies(seen_world: World) -> None:
+    row = ledger(seen_world, "string").loc[("bulkformer", "copy", "all_samples")]
+    assert (row["shared_samples"], row["shared_patients"], row["shared_studies"]) == (1, 1, 0)
+    assert row["evidence"] == "trained on: 1 of 2 samples themselves; 1 of 2 samples' patient"
+
+
+def test_the_worst_cohort_decides_and_an_unknown_model_is_an_error(seen_world: World) -> None:
+    ledger(seen_world, "coexpression")
+    read = Ledger.read(Path(seen_world.root / "exposure.parquet"))
+    assert read.state("pca", ["stranger", "copy"], "external") == "seen_unlabelled"
+    assert read.state("pca", ["corpus"], "held_out_groups") == "clean"
+    with pytest.raises(InputError, match="no row for model 'nobody'"):
+        read.weights("nobody")

@@ -1,0 +1,127 @@
+"""Heads learn from training rows alone, and agree with plain scikit-learn where they are exact."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from sklearn.decomposition import PCA
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
+
+from bulkformer.errors import InputError
+from bulkformer.evaluate.heads import HEADS, FittedHead, HeadSettings, TrainingRows, fit_head
+from bulkformer.evaluate.linear import fit_logistic_regression, fit_principal_axes
+
+SETTINGS = HeadSettings(components=5, trees=10)
+
+
+def rows(n: int = 60, d: int = 12, signal: float = 2.0, seed: int = 0) -> TrainingRows:
+    """Three classes whose vectors differ in three of `d` dimensions; four rows a group."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(n) % 3
+    vectors = rng.normal(size=(n, d))
+    vectors[np.arange(n), labels] += signal
+    studies = np.array([f"GSE{i // 4}" for i in range(n)], dtype=object)
+    return TrainingRows(vectors.astype(np.float32), labels, np.arange(n) // 4, studies, 4)
+
+
+def predict(head: FittedHead, of: TrainingRows) -> np.ndarray:
+    return head.predict(of.vectors, of.studies)
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_probabilities_add_up_and_a_class_without_training_rows_has_none(name: str) -> None:
+    probabilities = predict(fit_head(name, rows(), SETTINGS, 1), rows(seed=1))
+    assert probabilities.shape == (60, 4)
+    assert probabilities.sum(axis=1) == pytest.approx(1)
+    assert (probabilities[:, 3] == 0).all()
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_same_rows_and_seed_give_the_same_head(name: str) -> None:
+    first, again = (predict(fit_head(name, rows(), SETTINGS, 1), rows(seed=1)) for _ in range(2))
+    assert (first == again).all()
+
+
+@pytest.mark.parametrize(
+    "name", ["pca_random_forest", "random_forest", "logistic_regression", "pca_logistic_regression"]
+)
+def test_a_planted_signal_is_found(name: str) -> None:
+    test = rows(n=300, signal=4.0, seed=1)
+    told = predict(fit_head(name, rows(signal=4.0), SETTINGS, 1), test).argmax(axis=1)
+    assert (told == test.labels).mean() > 0.9
+
+
+def test_labels_permuted_in_training_leave_nothing_but_chance() -> None:
+    test = rows(n=300, signal=4.0, seed=1)
+    hits = [
+        (predict(fit_head("permuted_labels", rows(signal=4.0), SETTINGS, seed), test).argmax(axis=1)
+         == test.labels).mean()
+        for seed in range(10)
+    ]  # fmt: skip
+    assert np.mean(hits) == pytest.approx(1 / 3, abs=0.1)
+
+
+def test_more_genes_than_samples_give_the_same_regression_as_scikit_learn_on_all_genes() -> None:
+    training, test = rows(n=40, d=300), rows(n=40, d=300, seed=1)
+    found = fit_logistic_regression(training.vectors, training.labels, training.groups, 3, 0)
+    scaler = StandardScaler().fit(training.vectors.astype(np.float64))
+    narrow = np.sqrt(300)
+    plain = LogisticRegression(C=found.penalty, max_iter=5000, tol=1e-8)
+    plain.fit(scaler.transform(training.vectors.astype(np.float64)) / narrow, training.labels)
+    expected = plain.predict_proba(scaler.transform(test.vectors.astype(np.float64)) / narrow)
+    assert found.predict(test.vectors, test.studies) == pytest.approx(expected, abs=5e-3)
+
+
+def test_two_classes_give_the_same_regression_as_scikit_learn() -> None:
+    training = rows()
+    two = dataclasses.replace(training, labels=training.labels % 2, n_classes=2)
+    found = fit_logistic_regression(two.vectors, two.labels, two.groups, 2, 0)
+    inputs = (two.vectors - found.mean) / found.scale
+    plain = LogisticRegression(C=found.penalty, max_iter=5000).fit(inputs, two.labels)
+    expected = plain.predict_proba(inputs)
+    assert found.predict(two.vectors, two.studies) == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("d", [12, 300])
+def test_principal_components_agree_with_scikit_learn(d: int) -> None:
+    vectors = rows(n=50, d=d).vectors.astype(np.float64)
+    found = fit_principal_axes(vectors, 5).transform(vectors)
+    expected = PCA(5, svd_solver="full").fit_transform(vectors)
+    assert np.abs(found) == pytest.approx(np.abs(expected), abs=1e-8)
+
+
+def test_no_more_components_than_the_rows_span() -> None:
+    vectors = np.outer(np.arange(8.0), np.ones(30))
+    assert fit_principal_axes(vectors, 5).axes.shape == (30, 1)
+
+
+def test_noise_is_met_with_a_stronger_penalty_than_signal() -> None:
+    strong, noise = rows(signal=6.0), rows(signal=0.0)
+    penalties = [
+        fit_logistic_regression(one.vectors, one.labels, one.groups, 3, 0).penalty
+        for one in (strong, noise)
+    ]
+    assert penalties[0] > penalties[1]
+
+
+def test_the_study_oracle_knows_studies_and_falls_back_to_class_shares() -> None:
+    training = rows()
+    one_class_a_study = dataclasses.replace(training, labels=(np.arange(60) // 4) % 3)
+    head = fit_head("study_oracle", one_class_a_study, SETTINGS, 0)
+    studies = np.array(["GSE1", "GSE5", "GSE_new", None], dtype=object)
+    probabilities = head.predict(np.zeros((4, 12)), studies)
+    assert probabilities[0].tolist() == [0, 1, 0, 0]
+    assert probabilities[1].tolist() == [0, 0, 1, 0]
+    shares = np.bincount(one_class_a_study.labels, minlength=4) / 60
+    assert (probabilities[2:] == shares).all()
+
+
+def test_a_fold_with_one_class_predicts_it() -> None:
+    single = dataclasses.replace(rows(), labels=np.full(60, 2))
+    assert (predict(fit_head("logistic_regression", single, SETTINGS, 0), rows())[:, 2] == 1).all()
+
+
+def test_an_unknown_head_is_named_with_the_known_ones() -> None:
+    with pytest.raises(InputError, match=r"unknown head 'svm'.*majority"):
+        fit_head("svm", rows(), SETTINGS, 0)

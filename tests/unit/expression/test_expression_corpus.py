@@ -1,0 +1,213 @@
+"""The corpus: who belongs together, and that no group is on two sides of the split."""
+
+import json
+from collections import defaultdict
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, reject, settings
+from hypothesis import strategies as st
+
+from bulkformer.errors import InputError
+from bulkformer.expression.corpus import corpus
+from bulkformer.expression.groups import Fractions, connected_components, split_groups
+from bulkformer.files import sha256
+
+FRACTIONS = Fractions(validation=0.1, held_out_groups=0.15, held_out_samples=0.1)
+
+
+def studies(sizes):
+    rows = [(f"s{a}_{b}", f"GSE{a}") for a, size in enumerate(sizes) for b in range(size)]
+    return pd.DataFrame(rows, columns=["sample_id", "study_id"])
+
+
+def split(table, seed=0, fractions=FRACTIONS):
+    groups = pd.Series(connected_components(table, ["study_id"]))
+    return split_groups(table["sample_id"], groups, fractions, seed), groups
+
+
+def test_a_superseries_joins_the_studies_that_it_holds():
+    table = pd.DataFrame(
+        {
+            "sample_id": list("abcde"),
+            "study_id": ["GSE7,GSE3", "GSE3", "GSE9", "GSE9, GSE7", "GSE1"],
+        }
+    )
+    groups = connected_components(table, ["study_id"])
+    assert groups == ["study_id:GSE3"] * 4 + ["study_id:GSE1"]
+
+
+def test_columns_join_samples_together_and_equal_values_of_two_columns_do_not():
+    table = pd.DataFrame(
+        {
+            "sample_id": list("abcd"),
+            "study_id": ["x", "x", "y", "z"],
+            "patient_id": ["1", "2", "2", "x"],
+        }
+    )
+    groups = connected_components(table, ["study_id", "patient_id"])
+    assert groups[0] == groups[1] == groups[2] == "patient_id:1"
+    assert groups[3] == "patient_id:x"
+
+
+def test_a_sample_without_any_value_is_a_group_of_its_own():
+    table = pd.DataFrame({"sample_id": list("abc"), "study_id": [None, " , ", "GSE1"]})
+    assert connected_components(table, ["study_id"]) == [
+        "sample_id:a", "sample_id:b", "study_id:GSE1",
+    ]  # fmt: skip
+
+
+# Up to 60 samples of up to 150 studies: many components of very different sizes.
+cells = st.lists(st.integers(0, 150), max_size=3).map(lambda ids: ",".join(f"GSE{i}" for i in ids))
+PAIRS = [f"GSE90{n // 2}" for n in range(8)]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(cells, max_size=60), st.integers(0, 10))
+def test_no_group_is_ever_on_two_sides_of_the_split(drawn, seed):
+    values = drawn + PAIRS
+    table = pd.DataFrame(
+        {"sample_id": [f"s{n}" for n in range(len(values))], "study_id": values}, dtype=object
+    )
+    try:
+        parts, groups = split(table, seed)
+    except InputError:
+        reject()  # only samples without siblings were left for training
+    where = defaultdict(set)
+    for part, group in zip(parts, groups, strict=True):
+        where[group].add(part)
+    for sides in where.values():
+        assert sides in ({"train"}, {"validation"}, {"held_out_groups"}) or sides == {
+            "train",
+            "held_out_samples",
+        }
+    # Samples that share a value share a group, by a way that has nothing to do with components.
+    sides_of_value = defaultdict(set)
+    for value, part in zip(values, parts, strict=True):
+        for study in filter(None, value.split(",")):
+            sides_of_value[study].add(part.replace("held_out_samples", "train"))
+    assert all(len(sides) == 1 for sides in sides_of_value.values())
+    assert {"train", "validation", "held_out_groups", "held_out_samples"} == set(parts)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.integers(1, 12), min_size=8, max_size=30), st.integers(0, 1000))
+def test_the_split_does_not_depend_on_the_order_of_samples(sizes, seed):
+    table = studies([*sizes, 4])
+    parts, _ = split(table)
+    expected = dict(zip(table["sample_id"], parts, strict=True))
+    shuffled = table.sample(frac=1, random_state=seed).reset_index(drop=True)
+    parts, _ = split(shuffled)
+    assert dict(zip(shuffled["sample_id"], parts, strict=True)) == expected
+
+
+def test_parts_are_as_large_as_asked_where_groups_are_small():
+    parts, _ = split(studies([5] * 200))
+    shares = parts.value_counts() / 1000
+    assert shares["validation"] == pytest.approx(0.1, abs=0.003)
+    assert shares["held_out_groups"] == pytest.approx(0.15, abs=0.003)
+    assert shares["held_out_samples"] == pytest.approx(0.075, abs=0.003)
+
+
+def test_a_giant_study_goes_to_training():
+    for seed in range(20):
+        parts, groups = split(studies([900, *[5] * 20]), seed)
+        assert set(parts[groups == "study_id:GSE0"]) == {"train", "held_out_samples"}
+
+
+def test_another_seed_gives_another_split_and_the_same_seed_the_same():
+    table = studies([4] * 30)
+    assert split(table, 1)[0].equals(split(table, 1)[0])
+    assert not split(table, 1)[0].equals(split(table, 2)[0])
+
+
+def test_three_groups_are_enough_and_two_are_not():
+    parts, _ = split(studies([9, 3, 3]))
+    assert set(parts) == {"train", "validation", "held_out_groups", "held_out_samples"}
+    with pytest.raises(InputError, match=r"has 2 groups.*group_by"):
+        split(studies([9, 3]))
+
+
+def test_samples_without_siblings_cannot_be_held_out_beside_them():
+    with pytest.raises(InputError, match=r"no two training samples share a group.*group_by"):
+        split(studies([1] * 30))
+
+
+def write_samples(folder, cohort, rows):
+    path = folder / cohort / "samples.parquet"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    table = pd.DataFrame(rows, columns=["sample_id", "study_id", "kept"]).assign(cohort=cohort)
+    table["patient_id"] = None
+    table.to_parquet(path)
+    return path
+
+
+@pytest.fixture
+def two_cohorts(tmp_path):
+    rng = np.random.default_rng(0)
+    one = [(f"s{n}", f"GSE{n // 4}", bool(rng.random() > 0.1)) for n in range(60)]
+    two = [(f"t{n}", f"GSE{100 + n // 3}", True) for n in range(30)]
+    one[0] = ("s0", "GSE0", True)
+    two[0] = ("s0", "GSE100", True)
+    return [write_samples(tmp_path, "one", one), write_samples(tmp_path, "two", two)]
+
+
+def make(paths, folder, cohorts=("one", "two"), group_by=("study_id",), seed=3):
+    corpus(
+        samples=paths,
+        cohort=list(cohorts),
+        group_by=list(group_by),
+        validation_fraction=0.1,
+        held_out_group_fraction=0.15,
+        held_out_sample_fraction=0.1,
+        seed=seed,
+        output=folder / "corpus.parquet",
+        summary=folder / "corpus.json",
+    )
+    return pd.read_parquet(folder / "corpus.parquet"), json.loads(
+        (folder / "corpus.json").read_text()
+    )
+
+
+def test_the_corpus_holds_every_kept_sample_once(two_cohorts, tmp_path):
+    table, summary = make(two_cohorts, tmp_path)
+    assert list(table.columns) == ["cohort", "sample_id", "group", "study_id", "split"]
+    kept = pd.concat(map(pd.read_parquet, two_cohorts)).query("kept")
+    assert sorted(table["sample_id"]) == sorted(set(kept["sample_id"]))
+    assert table.loc[table["sample_id"] == "s0", "cohort"].tolist() == ["one"]
+    assert summary["samples_repeated"] == 1
+    assert summary["samples"] == len(table)
+    assert summary["samples_by_split"] == table["split"].value_counts().to_dict()
+    assert summary["corpus_sha256"] == sha256(tmp_path / "corpus.parquet")
+
+
+def test_a_sample_in_two_cohorts_ties_their_studies(two_cohorts, tmp_path):
+    table, _ = make(two_cohorts, tmp_path)
+    group = table.set_index("sample_id")["group"]
+    assert group["s1"] == group["t1"] == "study_id:GSE0"
+
+
+def test_same_input_and_seed_same_bytes(two_cohorts, tmp_path):
+    for name in ["a", "b"]:
+        make(two_cohorts, tmp_path / name)
+    for file in ["corpus.parquet", "corpus.json"]:
+        assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
+
+
+def test_an_absent_group_column_is_named_beside_those_that_are_there(two_cohorts, tmp_path):
+    with pytest.raises(InputError, match=r"samples.parquet: no column donor .*patient_id"):
+        make(two_cohorts, tmp_path, group_by=["donor"])
+
+
+def test_sample_tables_in_the_wrong_order_are_noticed(two_cohorts, tmp_path):
+    with pytest.raises(InputError, match="holds the cohort 'two' and not 'one'"):
+        make(two_cohorts[::-1], tmp_path)
+    with pytest.raises(InputError, match="2 cohorts but 1 sample tables"):
+        make(two_cohorts[:1], tmp_path)
+
+
+def test_a_cohort_of_which_nothing_was_kept_is_an_error(tmp_path):
+    path = write_samples(tmp_path, "one", [("a", "GSE1", False)])
+    with pytest.raises(InputError, match="no sample of one was kept"):
+        make([path], tmp_path, ["one"])

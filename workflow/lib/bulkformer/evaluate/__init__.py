@@ -1,0 +1,1 @@
+"""How good each model is, by which protocol, against what: splits, heads, predictions, metrics."""

@@ -1,0 +1,114 @@
+"""The metrics step: every number comes from saved predictions, by one rule for all tasks.
+
+The long table it writes is the spine of the product: a row says what was measured, on whom, with
+which interval over what, from which split, and whether the model had seen the data before.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Annotated
+
+import pyarrow as pa
+from typer import Option
+
+import bulkformer
+from bulkformer.cli import command
+from bulkformer.evaluate.exposure import Ledger
+from bulkformer.evaluate.splits import read_manifest
+from bulkformer.evaluate.statistics import Bootstrap
+from bulkformer.evaluate.task import Scoring, load_task, open_predictions
+from bulkformer.files import sha256, write_table
+
+METRICS = pa.schema(
+    [
+        ("task", pa.string()),
+        ("dataset", pa.string()),
+        ("protocol", pa.string()),
+        ("regime", pa.string()),
+        ("condition", pa.string()),
+        ("model", pa.string()),
+        ("weights", pa.string()),
+        ("variant", pa.string()),
+        ("pooling", pa.string()),
+        ("layer", pa.string()),
+        ("head", pa.string()),
+        ("fold", pa.int32()),
+        ("repeat", pa.int32()),
+        ("group_kind", pa.string()),
+        ("group", pa.string()),
+        ("metric", pa.string()),
+        ("aggregation", pa.string()),
+        ("value", pa.float64()),
+        ("n", pa.int64()),
+        ("n_groups", pa.int64()),
+        ("n_seeds", pa.int32()),
+        ("ci_low", pa.float64()),
+        ("ci_high", pa.float64()),
+        ("ci_unit", pa.string()),
+        ("n_boot", pa.int32()),
+        ("seed", pa.int64()),
+        ("exposure", pa.string()),
+        ("gene_coverage", pa.float64()),
+        ("split_sha256", pa.string()),
+        ("config_sha256", pa.string()),
+        ("code_version", pa.string()),
+    ]
+)
+
+
+def metrics(
+    task: Annotated[str, Option()],
+    protocol: Annotated[str, Option(help="legacy or strict.")],
+    model: Annotated[str, Option()],
+    predictions: Annotated[Path, Option(help="predictions.parquet of the model.")],
+    split: Annotated[Path, Option(help="Manifest of the task.")],
+    exposure: Annotated[Path, Option(help="exposure.parquet.")],
+    settings: Annotated[str, Option(help="The task's section of the config, as JSON.")],
+    bootstrap: Annotated[int, Option(help="Resamples behind every interval.")],
+    seed: Annotated[int, Option()],
+    output: Annotated[Path, Option()],
+) -> None:
+    """Compute every metric of one model from its saved predictions, with intervals."""
+    benchmark = load_task(task)
+    ledger = Ledger.read(exposure)
+    manifest = read_manifest(split, task, protocol)
+    kinds, cohorts = {}, {}
+    facts = manifest.group_by(["dataset", "regime", "group_kind", "cohort"]).aggregate([])
+    for row in facts.to_pylist():
+        key = row["dataset"], row["regime"]
+        kinds[key] = row["group_kind"]
+        cohorts.setdefault(key, set()).add(row["cohort"])
+
+    content = json.loads(settings)
+    constant = {
+        "task": task,
+        "protocol": protocol,
+        "model": model,
+        "weights": ledger.weights(model),
+        "seed": seed,
+        "split_sha256": sha256(split),
+        "config_sha256": hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest(),
+        "code_version": bulkformer.__version__,
+    }
+    scoring = Scoring(protocol, content, kinds, Bootstrap(bootstrap, seed))
+    rows = []
+    for score in benchmark.score(open_predictions(predictions, benchmark), scoring):
+        has_interval = score.estimate.low is not None
+        rows.append(
+            constant
+            | {name: value for name, value in vars(score).items() if name in METRICS.names}
+            | {
+                "value": score.estimate.value,
+                "ci_low": score.estimate.low,
+                "ci_high": score.estimate.high,
+                "ci_unit": score.ci_unit if has_interval else None,
+                "n_boot": bootstrap if has_interval else None,
+                "exposure": ledger.state(model, cohorts[score.dataset, score.regime], score.regime),
+            }
+        )
+    write_table(output, pa.Table.from_pylist(rows, schema=METRICS))
+
+
+if __name__ == "__main__":
+    command(metrics)

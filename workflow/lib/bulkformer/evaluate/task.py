@@ -1,0 +1,118 @@
+"""The one interface behind which every benchmark stands.
+
+A task says what its units, groups and targets are, which heads a protocol fits, what a row of its
+predictions holds, and how saved predictions become scores. Nothing else in this stage knows a task
+by name: a new one is three modules in `tasks/` and no change here.
+"""
+
+import importlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from bulkformer.errors import InputError
+from bulkformer.evaluate.statistics import Bootstrap, Estimate
+
+PROTOCOLS = ("legacy", "strict")
+
+
+@dataclass(frozen=True)
+class Score:
+    """One number of the metrics table.
+
+    Attributes
+    ----------
+    metric, aggregation : what was measured, and how units were joined: pooled, mean_over_groups,
+        median_over_groups, weighted or fold_mean
+    estimate : value and interval; `ci_unit` says what the interval resampled
+    n, n_groups : rows (hidden values, samples or genes) and groups behind the value
+    repeat, fold : None for a value over all of them; `n_seeds` counts the repeats behind it
+    group_kind, group : the part of the data that the value is about; None for all of it
+    gene_coverage : share of the targets that the model could predict
+    """
+
+    dataset: str
+    regime: str
+    metric: str
+    aggregation: str
+    estimate: Estimate
+    n: int
+    n_groups: int
+    ci_unit: str | None = None
+    condition: str | None = None
+    head: str | None = None
+    fold: int | None = None
+    repeat: int | None = None
+    n_seeds: int = 1
+    group_kind: str | None = None
+    group: str | None = None
+    gene_coverage: float | None = None
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """What scoring may use besides the predictions.
+
+    Attributes
+    ----------
+    protocol : legacy or strict
+    settings : the task's section of the config
+    group_kinds : {(dataset, regime): what a group is}, as the manifest says
+    bootstrap : the draws
+    """
+
+    protocol: str
+    settings: Mapping[str, Any]
+    group_kinds: Mapping[tuple[str, str], str]
+    bootstrap: Bootstrap
+
+
+@dataclass(frozen=True)
+class Task:
+    """The description of one benchmark.
+
+    Attributes
+    ----------
+    name : as in the config and in every path
+    unit : what a row of the manifest is
+    target : what `target_id` names, that is, what y_true and y_pred are values of
+    primary : {protocol: (metric, aggregation)} by which models are ranked
+    predictions : schema of predictions.parquet
+    heads : (protocol, settings) -> heads that are fitted on the vectors of every model; empty where
+        the model itself predicts
+    score : predictions and scoring -> scores
+    """
+
+    name: str
+    unit: str
+    target: str
+    primary: Mapping[str, tuple[str, str]]
+    predictions: pa.Schema
+    heads: Callable[[str, Mapping[str, Any]], Sequence[str]]
+    score: Callable[[pq.ParquetFile, Scoring], Iterator[Score]]
+
+
+def load_task(name: str) -> Task:
+    """Return the task of that name; raises InputError if there is none."""
+    known = sorted(
+        path.stem.removesuffix("_scores")
+        for path in (Path(__file__).parent / "tasks").glob("*_scores.py")
+    )
+    if name not in known:
+        raise InputError(f"unknown task '{name}'; known are {', '.join(known)}")
+    return importlib.import_module(f"bulkformer.evaluate.tasks.{name}_scores").TASK
+
+
+def open_predictions(path: Path, task: Task) -> pq.ParquetFile:
+    """Open saved predictions; raises InputError if they are not those of `task`."""
+    try:
+        file = pq.ParquetFile(path, memory_map=True)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise InputError(f"{path}: not readable predictions ({error}); make them again") from error
+    if not file.schema_arrow.equals(task.predictions):
+        raise InputError(f"{path}: its columns are not those of {task.name}; make it again")
+    return file

@@ -1,0 +1,291 @@
+"""Disease annotation: what a row of its predictions holds, and what is measured on it.
+
+Weighted F1, averaged over folds, is what the paper reports; it hides rare classes. Macro F1 counts
+every class alike. Where controls exist, the AUC of disease against control *within* a study is the
+only one that offsets between studies cannot raise or lower.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from bulkformer.evaluate import measures
+from bulkformer.evaluate.statistics import Estimate
+from bulkformer.evaluate.task import Score, Scoring, Task
+
+NAME = pa.dictionary(pa.int32(), pa.string())
+# One row a tested sample, head and repeat. `probabilities` are in the order of `classes`, which is
+# the same for all rows of a dataset; a class that a training fold lacked has probability 0.
+PREDICTIONS = pa.schema(
+    [
+        ("task", NAME),
+        ("dataset", NAME),
+        ("protocol", NAME),
+        ("regime", NAME),
+        ("model", NAME),
+        ("head", NAME),
+        ("fold", pa.int32()),
+        ("seed", pa.int64()),
+        ("repeat", pa.int32()),
+        ("sample_id", NAME),
+        ("group", NAME),
+        ("study_id", NAME),
+        ("target_id", NAME),
+        ("y_true", NAME),
+        ("y_pred", NAME),
+        ("classes", NAME),
+        ("probabilities", pa.list_(pa.float32())),
+    ]
+)
+CONTROL_LABELS = frozenset({"control", "healthy", "normal"})
+MEASURES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "macro_f1": measures.macro_f1,
+    "weighted_f1": measures.weighted_f1,
+    "accuracy": measures.accuracy,
+    "balanced_accuracy": measures.balanced_accuracy,
+    "matthews_correlation": measures.matthews_correlation,
+}
+
+
+@dataclass(frozen=True)
+class Repeat:
+    """Out-of-fold predictions of one repeat, all arrays in the order of sorted sample ids.
+
+    `group` and `study` are codes [n] (study -1 where unknown), `truth` and `told` class codes [n],
+    `probabilities` [n, C].
+    """
+
+    fold: np.ndarray
+    group: np.ndarray
+    study: np.ndarray
+    truth: np.ndarray
+    told: np.ndarray
+    probabilities: np.ndarray
+
+
+def score(predictions: pq.ParquetFile, scoring: Scoring) -> Iterator[Score]:
+    """Score each dataset, regime and head over all repeats, each repeat, and each fold."""
+    table = predictions.read().unify_dictionaries()
+    keys = table.select(["dataset", "regime", "head"]).group_by(["dataset", "regime", "head"])
+    for key in sorted(keys.aggregate([]).to_pylist(), key=lambda row: tuple(row.values())):
+        chosen = np.logical_and.reduce([_equals(table, name, value) for name, value in key.items()])
+        rows = table.filter(pa.array(chosen))
+        classes = json.loads(rows["classes"][0].as_py())
+        repeats, groups = _repeats(rows, classes)
+        kind = scoring.group_kinds[key["dataset"], key["regime"]]
+        scorer = _Scorer(scoring, key, kind, classes, len(groups))
+        yield from scorer.scores(list(repeats.values()), repeat=None)
+        for number, repeat in repeats.items():
+            if len(repeats) > 1:
+                yield from scorer.scores([repeat], repeat=number)
+            yield from scorer.folds(repeat, number)
+
+
+@dataclass(frozen=True)
+class _Scorer:
+    """Makes the scores of one dataset, regime and head."""
+
+    scoring: Scoring
+    key: Mapping[str, str]
+    kind: str
+    classes: Sequence[str]
+    n_groups: int
+
+    def scores(self, repeats: Sequence[Repeat], repeat: int | None) -> Iterator[Score]:
+        """Score repeats together: every value is the mean over them."""
+        over_groups = self.scoring.bootstrap.over_groups
+        n_seeds, n_classes = len(repeats), len(self.classes)
+        n = len(repeats[0].truth)
+
+        def row(metric: str, aggregation: str, estimate: Estimate, **more: Any) -> Score:
+            about = {"n": n, "n_groups": self.n_groups, "ci_unit": self.kind} | more
+            return Score(
+                **self.key,
+                metric=metric,
+                aggregation=aggregation,
+                estimate=estimate,
+                repeat=repeat,
+                n_seeds=n_seeds,
+                **about,
+            )
+
+        counts = [self._confusion_by_fold(each) for each in repeats]
+        by_fold = over_groups(counts)
+        pooled = over_groups([each.sum(axis=1) for each in counts])
+        for metric, measure in MEASURES.items():
+            yield row(metric, "pooled", pooled.estimate(measure))
+            yield row(metric, "fold_mean", by_fold.estimate(_mean_over_folds(measure)))
+        for code, name in enumerate(self.classes):
+            estimate = pooled.estimate(lambda sums, c=code: measures.class_f1(sums)[..., c])
+            members = repeats[0].truth == code
+            yield row(
+                "f1",
+                "pooled",
+                estimate,
+                group_kind="class",
+                group=name,
+                n=int(members.sum()),
+                n_groups=len(np.unique(repeats[0].group[members])),
+            )
+        if n_classes > 3:
+            hits = [self._hits(each, 3) for each in repeats]
+            yield row("top_3_accuracy", "pooled", over_groups(hits).estimate(_ratio))
+        calibration = [
+            measures.calibration_sums(
+                each.probabilities.max(axis=1).astype(np.float64),
+                each.told == each.truth,
+                each.group,
+                self.n_groups,
+            )
+            for each in repeats
+        ]
+        error = over_groups(calibration).estimate(measures.expected_calibration_error)
+        yield row("expected_calibration_error", "pooled", error)
+        yield from self._disease_against_control(repeats, row)
+
+    def folds(self, repeat: Repeat, number: int) -> Iterator[Score]:
+        """Score each fold by itself, for paired tests; one fold has no interval of its own."""
+        for fold in np.unique(repeat.fold):
+            rows = repeat.fold == fold
+            counts = measures.confusion(
+                repeat.truth[rows],
+                repeat.told[rows],
+                np.zeros(rows.sum(), dtype=np.int64),
+                1,
+                len(self.classes),
+            )[0]
+            for metric in ("macro_f1", "weighted_f1"):
+                yield Score(
+                    **self.key,
+                    metric=metric,
+                    aggregation="pooled",
+                    estimate=Estimate(float(MEASURES[metric](counts))),
+                    n=int(rows.sum()),
+                    n_groups=len(np.unique(repeat.group[rows])),
+                    fold=int(fold),
+                    repeat=number,
+                )
+
+    def _confusion_by_fold(self, repeat: Repeat) -> np.ndarray:
+        """Count predictions [n_groups, n_folds, C, C]."""
+        n_folds, n_classes = int(repeat.fold.max()) + 1, len(self.classes)
+        index = repeat.group * n_folds + repeat.fold
+        counts = measures.confusion(
+            repeat.truth, repeat.told, index, self.n_groups * n_folds, n_classes
+        )
+        return counts.reshape(self.n_groups, n_folds, n_classes, n_classes)
+
+    def _hits(self, repeat: Repeat, k: int) -> np.ndarray:
+        hits = measures.top_hits(repeat.probabilities, repeat.truth, k)
+        return np.column_stack(
+            [
+                np.bincount(repeat.group, weights=term, minlength=self.n_groups)
+                for term in (hits.astype(np.float64), None)
+            ]
+        )
+
+    def _disease_against_control(
+        self, repeats: Sequence[Repeat], row: Callable[..., Score]
+    ) -> Iterator[Score]:
+        """AUC of "not a control": over all samples, and within studies that have both.
+
+        A study weighs as much as it has samples; the interval resamples studies.
+        """
+        controls = [c for c, name in enumerate(self.classes) if name.lower() in CONTROL_LABELS]
+        if not controls:
+            return
+        sums, pooled = [], []
+        for each in repeats:
+            disease = ~np.isin(each.truth, controls)
+            likely = 1 - each.probabilities[:, controls].astype(np.float64).sum(axis=1)
+            pooled.append(measures.auc(likely, disease))
+            within = [
+                (int(rows.sum()), measures.auc(likely[rows], disease[rows]))
+                for rows in (each.study == study for study in range(int(each.study.max()) + 1))
+            ]
+            sums.append(np.array([(n * r, n) for n, r in within if np.isfinite(r)]).reshape(-1, 2))
+        yield row("disease_auc", "pooled", Estimate(float(np.mean(pooled))), ci_unit=None)
+        if len(sums[0]):
+            yield row(
+                "within_study_disease_auc",
+                "weighted",
+                self.scoring.bootstrap.over_groups(sums).estimate(_ratio),
+                n=int(sums[0][:, 1].sum()),
+                n_groups=len(sums[0]),
+                ci_unit="study",
+            )
+
+
+def _mean_over_folds(
+    measure: Callable[[np.ndarray], np.ndarray],
+) -> Callable[[np.ndarray], np.ndarray]:
+    """Turn a measure of counts into its mean over folds; folds that a draw left empty count not."""
+
+    def mean(counts: np.ndarray) -> np.ndarray:
+        values = measure(counts)
+        defined = np.isfinite(values)
+        return _ratio(
+            np.stack([np.where(defined, values, 0).sum(axis=-1), defined.sum(axis=-1)], axis=-1)
+        )
+
+    return mean
+
+
+def _ratio(sums: np.ndarray) -> np.ndarray:
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return sums[..., 0] / sums[..., 1]
+
+
+def _repeats(rows: pa.Table, classes: list[str]) -> tuple[dict[int, Repeat], list[str]]:
+    """Split rows by repeat; groups and studies are coded by sorted name, alike in all repeats."""
+    groups = sorted(rows["group"].unique().to_pylist())
+    studies = sorted(name for name in rows["study_id"].unique().to_pylist() if name is not None)
+    code = {
+        "group": {name: i for i, name in enumerate(groups)},
+        "study_id": {name: i for i, name in enumerate(studies)} | {None: -1},
+        "y_true": {name: i for i, name in enumerate(classes)},
+    }
+    repeats = {}
+    for number in sorted(rows["repeat"].unique().to_pylist()):
+        one = rows.filter(pa.array(rows["repeat"].to_numpy() == number))
+        one = one.take(pa.array(np.argsort(np.array(one["sample_id"].to_pylist(), dtype=str))))
+
+        def codes(name: str, meaning: str, one: pa.Table = one) -> np.ndarray:
+            return np.array([code[meaning][value] for value in one[name].to_pylist()])
+
+        probabilities = one["probabilities"].combine_chunks().flatten().to_numpy()
+        repeats[number] = Repeat(
+            fold=one["fold"].to_numpy().astype(np.int64),
+            group=codes("group", "group"),
+            study=codes("study_id", "study_id"),
+            truth=codes("y_true", "y_true"),
+            told=codes("y_pred", "y_true"),
+            probabilities=probabilities.reshape(len(one), len(classes)),
+        )
+    return repeats, groups
+
+
+def _equals(table: pa.Table, name: str, value: str) -> np.ndarray:
+    column = table[name].combine_chunks()
+    return column.indices.to_numpy() == column.dictionary.to_pylist().index(value)
+
+
+def heads(protocol: str, settings: Mapping[str, Any]) -> Sequence[str]:
+    """Return the heads that a protocol fits on the vectors of every model."""
+    return ("pca_random_forest",) if protocol == "legacy" else tuple(settings["strict"]["heads"])
+
+
+TASK = Task(
+    name="disease_annotation",
+    unit="sample",
+    target="label",
+    primary={"legacy": ("weighted_f1", "fold_mean"), "strict": ("macro_f1", "pooled")},
+    predictions=PREDICTIONS,
+    heads=heads,
+    score=score,
+)

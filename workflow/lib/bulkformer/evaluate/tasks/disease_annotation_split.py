@@ -1,0 +1,114 @@
+"""Freezes the folds of disease, cancer and tissue annotation, for both protocols.
+
+Legacy: every labelled sample, random stratified folds; normals, repeated aliquots and samples of
+one study lie on both sides, as in the paper. Strict: one primary aliquot a patient, whole groups.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import pyarrow as pa
+from typer import Option
+
+from bulkformer.cli import command
+from bulkformer.errors import InputError
+from bulkformer.evaluate.records import one_primary_per_patient, pair, read_kept, select
+from bulkformer.evaluate.splits import (
+    Units,
+    assign_folds,
+    choose_classes,
+    connected_groups,
+    manifest,
+    write_manifest,
+)
+
+TASK = "disease_annotation"
+REGIMES = {"legacy": "random_folds", "strict": "grouped_folds"}
+MIN_STRICT_GROUPS = 3  # fewer studies of a class, and a fold tests one study against another
+
+
+def disease_annotation_split(
+    cohort: Annotated[list[str], Option()],
+    samples: Annotated[list[Path], Option(help="samples.parquet of each cohort, same order.")],
+    settings: Annotated[str, Option(help="Section disease_annotation of the config, as JSON.")],
+    seed: Annotated[int, Option()],
+    output: Annotated[Path, Option()],
+) -> None:
+    """Freeze the folds of every dataset; a group in two strict folds is an error."""
+    chosen = json.loads(settings)
+    paths = pair(cohort, samples, "--samples")
+    tables = []
+    for dataset in chosen["datasets"]:
+        if dataset["cohort"] not in paths:
+            raise InputError(
+                f"dataset '{dataset['name']}': no --samples for cohort '{dataset['cohort']}'"
+            )
+        path = paths[dataset["cohort"]]
+        tables += _folds(dataset, path, "legacy", chosen["legacy"]["folds"], 1, seed)
+        tables += _folds(
+            dataset, path, "strict", chosen["strict"]["folds"], chosen["strict"]["repeats"], seed
+        )
+    write_manifest(output, tables)
+
+
+def _folds(
+    dataset: dict[str, Any], path: Path, protocol: str, folds: int, repeats: int, seed: int
+) -> list[pa.Table]:
+    """Return the manifest rows of one dataset and protocol, one table a repeat."""
+    units = _units(dataset, path, strict=protocol == "strict")
+    if protocol == "strict":
+        bound, min_groups, what = units.group, MIN_STRICT_GROUPS, units.group_kind
+    else:
+        bound, min_groups, what = units.unit, folds, "sample"
+    classes, n_folds = choose_classes(units.stratum, bound, folds, min_groups)
+    name = f"{dataset['name']}, {protocol}"
+    dropped = sorted(set(units.stratum) - set(classes))
+    if dropped:
+        print(
+            f"{name}: dropped {len(dropped)} of {len(set(units.stratum))} classes that have fewer "
+            f"than {min_groups} {what} groups: {', '.join(dropped)}",
+            file=sys.stderr,
+        )
+    if len(classes) < 2:
+        raise InputError(
+            f"{path}: {len(classes)} classes of '{dataset['label']}' have at least {min_groups} "
+            f"{what} groups, two are needed for dataset {name}; add samples, lower its folds, or "
+            "take the dataset out of evaluate.disease_annotation.datasets"
+        )
+    if n_folds < folds:
+        print(f"{name}: {n_folds} folds, as the smallest class has no more groups", file=sys.stderr)
+    units = units.take([row for row, label in enumerate(units.stratum) if label in classes])
+    bound = units.group if protocol == "strict" else units.unit
+    return [
+        manifest(
+            units,
+            assign_folds(units.stratum, bound, n_folds, np.random.default_rng([seed, repeat])),
+            task=TASK,
+            dataset=dataset["name"],
+            protocol=protocol,
+            regime=REGIMES[protocol],
+            repeat=repeat,
+            seed=seed,
+        )
+        for repeat in range(repeats)
+    ]
+
+
+def _units(dataset: dict[str, Any], path: Path, strict: bool) -> Units:
+    """Return the labelled samples; a sample without a group key is a group of its own."""
+    label, group_by = dataset["label"], dataset["group_by"]
+    samples = read_kept(path, [label, group_by], ["patient_id", "sample_type"])
+    samples = select(samples, [row for row, value in enumerate(samples[label]) if value])
+    if strict and group_by == "patient_id":
+        samples = select(samples, one_primary_per_patient(samples))
+    ids = samples["sample_id"]
+    groups = connected_groups(samples[group_by], ids)
+    labels = [str(value) for value in samples[label]]
+    return Units(ids, groups, group_by.removesuffix("_id"), labels, [dataset["cohort"]] * len(ids))
+
+
+if __name__ == "__main__":
+    command(disease_annotation_split)

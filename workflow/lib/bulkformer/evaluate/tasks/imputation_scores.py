@@ -1,0 +1,249 @@
+"""Imputation: what a row of its predictions holds, and what is measured on it.
+
+Pooled correlation is high for the gene mean, since genes differ far more than samples do. What a
+model knows of a *sample* shows within a gene across samples, within a sample after the training
+mean of each gene was subtracted, and as squared error saved over that mean.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from bulkformer.errors import InputError
+from bulkformer.evaluate import measures
+from bulkformer.evaluate.statistics import Estimate
+from bulkformer.evaluate.task import Score, Scoring, Task
+
+NAME = pa.dictionary(pa.int32(), pa.string())
+# One row a hidden value; one Parquet row group a dataset, regime, condition and repeat.
+PREDICTIONS = pa.schema(
+    [
+        ("task", NAME),
+        ("dataset", NAME),
+        ("protocol", NAME),
+        ("regime", NAME),
+        ("condition", NAME),
+        ("model", NAME),
+        ("fold", pa.int32()),
+        ("seed", pa.int64()),
+        ("repeat", pa.int32()),
+        ("sample_id", NAME),
+        ("group", NAME),
+        ("target_id", NAME),
+        ("y_true", pa.float32()),
+        ("y_pred", pa.float32()),
+        ("y_reference", pa.float32()),
+    ]
+)
+BLOCK_KEYS = ("dataset", "regime", "condition", "repeat")
+MIN_VALUES = 5  # a gene hidden in fewer samples has no correlation worth the name
+
+
+@dataclass(frozen=True)
+class Block:
+    """The sums of one repeat of one condition, by which everything is scored.
+
+    `pooled` [n_groups, 6 + 6 + 3]: moments of values, moments of ranks, and the sums of squared
+    error, absolute error and squared error of the training mean. `samples` [n_groups, 2]: sum and
+    count of the correlations within samples. `genes`, `genes_deviation`: {gene: correlation}.
+    """
+
+    groups: tuple[str, ...]
+    n: int
+    coverage: float
+    pooled: np.ndarray
+    samples: np.ndarray
+    genes: dict[str, float]
+    genes_deviation: dict[str, float]
+
+
+def score(predictions: pq.ParquetFile, scoring: Scoring) -> Iterator[Score]:
+    """Score each condition over all repeats, and each repeat if there are several."""
+    blocks: dict[tuple[str, str, str], dict[int, Block]] = {}
+    for number in range(predictions.num_row_groups):
+        table = predictions.read_row_group(number).unify_dictionaries()
+        dataset, regime, condition, repeat = (_only(table, key) for key in BLOCK_KEYS)
+        repeats = blocks.setdefault((dataset, regime, condition), {})
+        if repeat in repeats:
+            raise ValueError(f"{dataset}, {regime}, {condition}: repeat {repeat} in two row groups")
+        repeats[repeat] = summarise(table)
+    for (dataset, regime, condition), repeats in blocks.items():
+        about = {
+            "dataset": dataset,
+            "regime": regime,
+            "condition": condition,
+            "kind": scoring.group_kinds[dataset, regime],
+        }
+        yield from _scores(list(repeats.values()), scoring, repeat=None, **about)
+        if len(repeats) > 1:
+            for repeat, block in repeats.items():
+                yield from _scores([block], scoring, repeat=repeat, **about)
+
+
+def summarise(table: pa.Table) -> Block:
+    """Reduce the rows of one repeat to sums; values that a model could not predict are left out."""
+    truth, predicted, reference = (
+        table[name].to_numpy() for name in ("y_true", "y_pred", "y_reference")
+    )
+    known = np.isfinite(predicted)
+    if not known.any():
+        raise InputError(
+            "the model predicts none of the hidden values; take it off the imputation task"
+        )
+    (sample, samples), (group, groups), (gene, genes) = (
+        _codes(table, name, known) for name in ("sample_id", "group", "target_id")
+    )
+    truth, predicted, reference = (
+        values[known].astype(np.float64) for values in (truth, predicted, reference)
+    )
+    # Groups are sorted by name, so that a draw of groups means the same in every repeat and model.
+    order = np.argsort(np.asarray(groups, dtype=str), kind="stable")
+    group = np.argsort(order, kind="stable")[group]
+    n_groups = len(groups)
+
+    def within(index: np.ndarray, n: int, at_least: int, shift: np.ndarray | float) -> np.ndarray:
+        return measures.pearson_by_group(truth - shift, predicted - shift, index, n, at_least)
+
+    error = predicted - truth
+    ranked = [measures.ranks(values) for values in (truth, predicted)]
+    centre = truth.mean()
+    pooled = np.column_stack(
+        [
+            measures.moments(truth - centre, predicted - centre, group, n_groups),
+            measures.moments(*(values - values.mean() for values in ranked), group, n_groups),
+            *(
+                np.bincount(group, weights=term, minlength=n_groups)
+                for term in (error**2, np.abs(error), (reference - truth) ** 2)
+            ),
+        ]
+    )
+    by_sample = within(sample, len(samples), 3, reference)
+    group_of_sample = np.zeros(len(samples), dtype=np.int64)
+    group_of_sample[sample] = group
+    scored = np.isfinite(by_sample)
+    sample_sums = np.column_stack(
+        [
+            np.bincount(group_of_sample[scored], weights=term, minlength=n_groups)
+            for term in (by_sample[scored], None)
+        ]
+    )
+    return Block(
+        groups=tuple(sorted(groups)),
+        n=len(truth),
+        coverage=float(known.mean()),
+        pooled=pooled,
+        samples=sample_sums,
+        genes=dict(zip(genes, within(gene, len(genes), MIN_VALUES, 0.0), strict=True)),
+        genes_deviation=dict(
+            zip(genes, within(gene, len(genes), MIN_VALUES, reference), strict=True)
+        ),
+    )
+
+
+def _scores(
+    blocks: Sequence[Block],
+    scoring: Scoring,
+    *,
+    dataset: str,
+    regime: str,
+    condition: str,
+    kind: str,
+    repeat: int | None,
+) -> Iterator[Score]:
+    """Score repeats together: the mean over repeats, genes first averaged over repeats."""
+    if len({block.groups for block in blocks}) > 1:
+        raise ValueError(f"{dataset}, {regime}, {condition}: the repeats hold different groups")
+    bootstrap = scoring.bootstrap
+    n, n_groups = blocks[0].n, len(blocks[0].groups)
+
+    def row(
+        metric: str, aggregation: str, estimate: Estimate, n: int, n_groups: int, unit: str | None
+    ) -> Score:
+        return Score(
+            dataset=dataset,
+            regime=regime,
+            condition=condition,
+            metric=metric,
+            aggregation=aggregation,
+            estimate=estimate,
+            n=n,
+            n_groups=n_groups,
+            ci_unit=unit,
+            repeat=repeat,
+            n_seeds=len(blocks),
+            gene_coverage=float(np.mean([block.coverage for block in blocks])),
+        )
+
+    pooled = bootstrap.over_groups([block.pooled for block in blocks])
+    for metric, statistic in {
+        "pearson": lambda sums: measures.pearson(sums[..., :6]),
+        "spearman": lambda sums: measures.pearson(sums[..., 6:12]),
+        "mse": lambda sums: sums[..., 12] / sums[..., 0],
+        "mae": lambda sums: sums[..., 13] / sums[..., 0],
+        "mse_skill": lambda sums: measures.mse_skill(sums[..., 12], sums[..., 14]),
+    }.items():
+        yield row(metric, "pooled", pooled.estimate(statistic), n, n_groups, kind)
+
+    samples = [block.samples for block in blocks]
+    estimate = bootstrap.over_groups(samples).estimate(_ratio)
+    n_samples = int(samples[0][:, 1].sum())
+    metric = "centred_per_sample_pearson"
+    yield row(metric, "mean_over_groups", estimate, n_samples, n_groups, kind)
+
+    for metric, per_gene in {
+        "per_gene_pearson": [block.genes for block in blocks],
+        "per_gene_pearson_deviation": [block.genes_deviation for block in blocks],
+    }.items():
+        values = _mean_over_repeats(per_gene)
+        n_genes = int(np.isfinite(values).sum())
+        mean, median = bootstrap.mean_over_units(values), bootstrap.median_over_units(values)
+        yield row(metric, "mean_over_groups", mean, n_genes, n_genes, "gene")
+        yield row(metric, "median_over_groups", median, n_genes, n_genes, "gene")
+    dropped = len(values) - n_genes
+    yield row("genes_without_correlation", "pooled", Estimate(dropped), dropped, len(values), None)
+
+
+def _ratio(sums: np.ndarray) -> np.ndarray:
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return sums[..., 0] / sums[..., 1]
+
+
+def _mean_over_repeats(per_gene: Sequence[Mapping[str, float]]) -> np.ndarray:
+    """Average each gene over the repeats in which it has a correlation; NaN if in none."""
+    genes = sorted(set().union(*per_gene))
+    values = np.array([[repeat.get(gene, np.nan) for gene in genes] for repeat in per_gene])
+    defined = np.isfinite(values)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(defined, values, 0).sum(axis=0) / defined.sum(axis=0)
+
+
+def _codes(table: pa.Table, name: str, known: np.ndarray) -> tuple[np.ndarray, list[str]]:
+    """Return codes [n] of the rows that are `known`, and the names that the codes stand for."""
+    column = table[name].combine_chunks()
+    used, codes = np.unique(column.indices.to_numpy()[known], return_inverse=True)
+    return codes, column.dictionary.take(pa.array(used)).to_pylist()
+
+
+def _only(table: pa.Table, name: str) -> Any:
+    values = table[name].unique().to_pylist()
+    if len(values) != 1:
+        raise ValueError(f"a row group of the predictions holds several values of '{name}'")
+    return values[0]
+
+
+TASK = Task(
+    name="imputation",
+    unit="sample",
+    target="gene",
+    primary={
+        "legacy": ("pearson", "pooled"),
+        "strict": ("per_gene_pearson_deviation", "mean_over_groups"),
+    },
+    predictions=PREDICTIONS,
+    heads=lambda protocol, settings: (),
+    score=score,
+)

@@ -1,0 +1,138 @@
+"""Chooses the test samples of imputation once, before any model runs.
+
+Three regimes answer three questions. `held_out_samples` (legacy): other samples of the same study
+were trained on, as in a random split. `held_out_groups` (strict): nothing of the study was seen.
+`external` (both): another cohort altogether.
+"""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+from typer import Option
+
+from bulkformer.cli import command
+from bulkformer.errors import InputError
+from bulkformer.evaluate.records import (
+    Columns,
+    one_primary_per_patient,
+    pair,
+    read_columns,
+    read_kept,
+    select,
+    split_keys,
+)
+from bulkformer.evaluate.splits import Units, connected_groups, manifest, write_manifest
+
+CORPUS_REGIMES = {"legacy": "held_out_samples", "strict": "held_out_groups"}
+GROUP_COLUMNS = {"patient_id": "patient", "donor_id": "donor", "study_id": "study"}
+
+
+def imputation_split(
+    corpus: Annotated[Path, Option(help="Split corpus, corpus.parquet.")],
+    max_samples: Annotated[int, Option(help="Test samples of a regime at the most.")],
+    seed: Annotated[int, Option()],
+    output: Annotated[Path, Option()],
+    cohort: Annotated[list[str] | None, Option(help="External cohorts, if any.")] = None,
+    samples: Annotated[list[Path] | None, Option(help="samples.parquet of each, in order.")] = None,
+) -> None:
+    """Freeze the test samples of every regime."""
+    rows = read_columns(corpus, ["cohort", "sample_id", "group", "study_id", "split"])
+    parts = []
+    for protocol, regime in CORPUS_REGIMES.items():
+        held_out = _corpus_units(rows, regime, corpus)
+        parts.append((held_out, "corpus", protocol, regime))
+    for name, path in pair(cohort or [], samples or [], "--samples").items():
+        external = read_kept(path, [], [*GROUP_COLUMNS, "sample_type"])
+        if not external["sample_id"]:
+            raise InputError(f"{path}: no sample was kept; loosen expression.quality")
+        parts.append((_external_units(external, name), name, "legacy", "external"))
+        unseen = select(external, one_primary_per_patient(external))
+        unseen = _without_training_samples(unseen, rows, name)
+        parts.append((_external_units(unseen, name), name, "strict", "external"))
+    write_manifest(
+        output,
+        [
+            manifest(
+                _draw(units, max_samples, seed),
+                np.zeros(min(max_samples, len(units.unit)), dtype=np.int32),
+                task="imputation",
+                dataset=dataset,
+                protocol=protocol,
+                regime=regime,
+                repeat=0,
+                seed=seed,
+            )
+            for units, dataset, protocol, regime in parts
+        ],
+    )
+
+
+def _corpus_units(rows: Columns, regime: str, corpus: Path) -> Units:
+    chosen = select(rows, [i for i, split in enumerate(rows["split"]) if split == regime])
+    if not chosen["sample_id"]:
+        fraction = regime.removesuffix("s") + "_fraction"
+        raise InputError(f"{corpus}: no sample has split '{regime}'; raise {fraction}")
+    learned_from = {
+        group
+        for group, split in zip(rows["group"], rows["split"], strict=True)
+        if split in ("train", "validation")
+    }
+    shared = sorted(learned_from.intersection(chosen["group"]))
+    if regime == CORPUS_REGIMES["strict"] and shared:
+        raise InputError(
+            f"{corpus}: group '{shared[0]}' is held out and trained on; split the corpus again"
+        )
+    order = np.argsort(np.asarray(chosen["sample_id"], dtype=str), kind="stable")
+    n = len(order)
+    units = Units(chosen["sample_id"], chosen["group"], "study", [""] * n, chosen["cohort"])
+    return units.take(order)
+
+
+def _external_units(samples: Columns, cohort: str) -> Units:
+    """Group by the first of patient, donor and study that the cohort knows."""
+    column = next((name for name in GROUP_COLUMNS if any(samples[name])), None)
+    ids = samples["sample_id"]
+    groups = ids if column is None else connected_groups(samples[column], ids)
+    kind = "sample" if column is None else GROUP_COLUMNS[column]
+    return Units(ids, groups, kind, [""] * len(ids), [cohort] * len(ids))
+
+
+def _without_training_samples(samples: Columns, corpus: Columns, cohort: str) -> Columns:
+    """Drop samples that the corpus was trained on, or whose study was; log how many."""
+    trained_on = [
+        row for row, split in enumerate(corpus["split"]) if split in ("train", "validation")
+    ]
+    seen = {corpus["sample_id"][row] for row in trained_on}
+    seen.update(*(split_keys(corpus["study_id"][row]) for row in trained_on))
+    unseen = [
+        row
+        for row, (sample_id, study) in enumerate(
+            zip(samples["sample_id"], samples["study_id"], strict=True)
+        )
+        if not seen.intersection({sample_id, *split_keys(study)})
+    ]
+    dropped = len(samples["sample_id"]) - len(unseen)
+    if dropped:
+        print(
+            f"{cohort}: {dropped} samples are left out of the strict regime 'external', because "
+            "they or their study are in the training corpus",
+            file=sys.stderr,
+        )
+    if not unseen:
+        raise InputError(
+            f"cohort '{cohort}': every sample or its study is in the training corpus; "
+            "name another cohort under evaluate.imputation.external_cohorts"
+        )
+    return select(samples, unseen)
+
+
+def _draw(units: Units, max_samples: int, seed: int) -> Units:
+    """Take at most `max_samples` units at random; the draw depends on the sorted units alone."""
+    chosen = np.random.default_rng(seed).permutation(len(units.unit))[:max_samples]
+    return units.take(np.sort(chosen))
+
+
+if __name__ == "__main__":
+    command(imputation_split)

@@ -1,0 +1,1 @@
+"""Which genes are neighbours: co-expression, protein interactions, and their union."""

@@ -1,0 +1,278 @@
+"""The figures. Each draws numbers that it is given, with their intervals, and computes none.
+
+One colour and marker stand for one kind of model in all of them; hollow markers are untrained
+weights; the pale band and the dashed line are the model that knows nothing about the sample.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+from markupsafe import Markup
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator, StrMethodFormatter
+
+from bulkformer.report.cells import count, decimal, is_missing, label
+from bulkformer.report.svg import (
+    INK,
+    MUTED,
+    colour_of,
+    inline_svg,
+    marker_of,
+    styled_subplots,
+)
+
+TITLE = {"loc": "left", "fontsize": 11, "fontweight": "bold", "color": INK}
+FLOOR_BAND, FLOOR_LINE = "#f7ecd2", "#b98a2c"
+MAX_CURVE_POINTS = 1000  # keeps the page small; more points than pixels show nothing new
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value with its interval; an end is None where none was estimated."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True)
+class Row:
+    """A model as a row of a dot chart."""
+
+    model: str
+    kind: str
+    untrained: bool = False
+
+    @property
+    def name(self) -> str:
+        """What stands beside the row."""
+        return label(self.model) + (" (untrained)" if self.untrained else "")
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One measure of a dot chart: what it is called and one estimate a model."""
+
+    title: str
+    axis: str
+    estimates: Mapping[str, Estimate]
+
+
+def dot_chart(
+    name: str, description: str, rows: Sequence[Row], panels: Sequence[Panel], floor: str
+) -> Markup:
+    """Draw one line a model and one panel a measure, side by side on the same rows.
+
+    Parameters
+    ----------
+    rows : from top to bottom
+    floor : the model whose value is drawn through each panel as a dashed line
+    """
+    height = 0.9 + 0.3 * len(rows)
+    figure, axes = styled_subplots(len(panels), 11.5, height, sharey=True)
+    positions = {row.model: -number for number, row in enumerate(rows)}
+    for axis, panel in zip(axes, panels, strict=True):
+        axis.set_title(panel.title, pad=16, **TITLE)
+        axis.set_xlabel(panel.axis)
+        axis.grid(axis="y", visible=False)
+        axis.xaxis.set_major_locator(MaxNLocator(5))
+        if floor in positions:
+            place = positions[floor]
+            axis.axhspan(place - 0.5, place + 0.5, color=FLOOR_BAND, zorder=0, linewidth=0)
+        if floor in panel.estimates:
+            value = panel.estimates[floor].value
+            axis.axvline(value, color=FLOOR_LINE, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
+            axis.annotate(
+                label(floor), (value, 1), xycoords=("data", "axes fraction"), xytext=(0, 3),
+                textcoords="offset points", ha="center", fontsize=8.5, color=FLOOR_LINE,
+            )  # fmt: skip
+        for row in rows:
+            draw_estimate(axis, row, positions[row.model], panel.estimates.get(row.model))
+        low, high = span([axis.dataLim.x0, axis.dataLim.x1])
+        axis.set_xlim(low, high)
+        axis.set_ylim(-len(rows) + 0.5, 0.5)
+        axis.spines["left"].set_visible(False)
+    axes[0].set_yticks(list(positions.values()), [row.name for row in rows])
+    for text, row in zip(axes[0].get_yticklabels(), rows, strict=True):
+        text.set_color(INK)
+        text.set_fontweight("bold" if row.kind == "foundation" else "normal")
+    return inline_svg(figure, name, description)
+
+
+def draw_estimate(axis: Axes, row: Row, place: float, estimate: Estimate | None) -> None:
+    """Draw a marker with its interval, and the value in figures at the end of the row."""
+    written = "not run" if estimate is None else decimal(estimate.value)
+    axis.annotate(
+        written, (1, place), xycoords=("axes fraction", "data"), xytext=(6, 0),
+        textcoords="offset points", va="center", fontsize=9,
+        color=MUTED if estimate is None else INK,
+    )  # fmt: skip
+    if estimate is None:
+        return
+    colour = colour_of(row.kind)
+    if not (is_missing(estimate.low) or is_missing(estimate.high)):
+        axis.plot(
+            [estimate.low, estimate.high], [place, place],
+            color=colour, linewidth=1.4, solid_capstyle="butt", zorder=2,
+        )  # fmt: skip
+    axis.plot(
+        [estimate.value], [place], marker=marker_of(row.kind), markersize=6.5,
+        color=colour, markerfacecolor="white" if row.untrained else colour,
+        markeredgewidth=1.3, linestyle="none", zorder=3,
+    )  # fmt: skip
+
+
+def span(values: Sequence[float]) -> tuple[float, float]:
+    """Return axis limits that hold all values and the whole range from 0 to 1."""
+    low, high = min([0.0, *values]), max([1.0, *values])
+    margin = 0.03 * (high - low)
+    return low - margin, high + margin
+
+
+@dataclass(frozen=True)
+class CurvePanel:
+    """One measure over the share of hidden genes: points (percent, estimate) of each model."""
+
+    title: str
+    axis: str
+    curves: Mapping[str, Sequence[tuple[float, Estimate]]]
+
+
+def mask_curves(
+    name: str, description: str, rows: Sequence[Row], panels: Sequence[CurvePanel], floor: str
+) -> Markup:
+    """Draw one line a model over the share of hidden genes, named at its right end."""
+    figure, axes = styled_subplots(len(panels), 11.5, 4.6)
+    for axis, panel in zip(axes, panels, strict=True):
+        axis.set_title(panel.title, **TITLE)
+        axis.set_xlabel("genes hidden in each sample (%)")
+        axis.set_ylabel(panel.axis)
+        ends = []
+        for row in rows:
+            points = panel.curves.get(row.model, ())
+            if not points:
+                continue
+            shares = [share for share, _ in points]
+            values = [estimate.value for _, estimate in points]
+            strong = row.kind == "foundation" or row.model == floor
+            axis.plot(
+                shares, values, color=colour_of(row.kind), marker=marker_of(row.kind),
+                markersize=5, markerfacecolor="white" if row.untrained else None,
+                linewidth=2.2 if strong else 1.1, alpha=1 if strong else 0.8,
+                linestyle="--" if row.untrained or row.model == floor else "-",
+                zorder=3 if strong else 2,
+            )  # fmt: skip
+            ends.append((values[-1], row))
+        shares = sorted({share for points in panel.curves.values() for share, _ in points})
+        axis.set_xticks(shares, [f"{share:g}" for share in shares])
+        axis.set_ylim(*span([axis.dataLim.y0, axis.dataLim.y1]))
+        name_curve_ends(axis, ends, shares[-1])
+    return inline_svg(figure, name, description)
+
+
+def name_curve_ends(axis: Axes, ends: list[tuple[float, Row]], right: float) -> None:
+    """Write each model's name beside the end of its curve, moved apart where they would meet."""
+    low, high = axis.get_ylim()
+    step = (high - low) * 0.047
+    ends = sorted(ends, key=lambda end: end[0])
+    places = [value for value, _ in ends]
+    # Push names upwards until none overlap, then the whole stack down again if it left the axes.
+    for number in range(1, len(places)):
+        places[number] = max(places[number], places[number - 1] + step)
+    overflow = max(0.0, places[-1] - high) if places else 0.0
+    for number in reversed(range(len(places))):
+        ceiling = places[number + 1] - step if number + 1 < len(places) else places[-1] - overflow
+        places[number] = min(places[number], ceiling)
+    for place, (value, row) in zip(places, ends, strict=True):
+        axis.annotate(
+            row.name, (right, value), xytext=(1.06, place), textcoords=("axes fraction", "data"),
+            va="center", fontsize=8.5, color=colour_of(row.kind),
+            fontweight="bold" if row.kind == "foundation" else "normal",
+            arrowprops={
+                "arrowstyle": "-", "color": colour_of(row.kind), "linewidth": 0.5,
+                "shrinkA": 0, "relpos": (0, 0.5), "shrinkB": 4, "alpha": 0.6,
+            },
+        )  # fmt: skip
+
+
+def pretraining_curve(history: pd.DataFrame, training: Mapping[str, Any]) -> Markup:
+    """Draw training and validation loss over the steps, and the learning rate below them.
+
+    Parameters
+    ----------
+    history : columns step, split (train or validation), loss, learning_rate
+    training : may hold best_step and gene_mean_validation_loss
+    """
+    figure, axes = styled_subplots(2, 11.5, 3.9, width_ratios=(3, 1.35))
+    losses, rates = axes
+    train, validation = (history[history["split"] == split] for split in ("train", "validation"))
+    thinned = train.iloc[:: max(1, -(-len(train) // MAX_CURVE_POINTS))]
+    losses.plot(
+        thinned["step"], thinned["loss"], color="#9fb8c8", linewidth=1, label="training, each step"
+    )
+    losses.plot(
+        validation["step"], validation["loss"], color=colour_of("foundation"), linewidth=2,
+        marker="o", markersize=3.5, label="validation, unseen studies",
+    )  # fmt: skip
+    floor = training.get("gene_mean_validation_loss")
+    if floor is not None:
+        losses.axhline(
+            floor, color=FLOOR_LINE, linewidth=1, linestyle=(0, (4, 3)),
+            label=f"gene mean on validation, {decimal(floor)}",
+        )  # fmt: skip
+    best = training.get("best_step")
+    chosen = validation[validation["step"] == best]
+    if len(chosen):
+        losses.plot(
+            chosen["step"], chosen["loss"], marker="o", markersize=9, markerfacecolor="none",
+            markeredgecolor=INK, markeredgewidth=1.2, linestyle="none",
+            label=f"weights that were kept, step {count(best)}",
+        )  # fmt: skip
+    losses.set_title("Loss", **TITLE)
+    losses.set_ylabel("mean squared error of hidden values\n(ln(TPM + 1) squared)")
+    losses.legend(frameon=False, fontsize=8.5)
+    low, high = losses.get_ylim()
+    losses.set_ylim(min(0.0, low), high)
+    rates.plot(thinned["step"], thinned["learning_rate"], color=MUTED, linewidth=1.4)
+    rates.set_title("Learning rate", **TITLE)
+    rates.set_ylim(bottom=0)
+    rates.ticklabel_format(axis="y", style="sci", scilimits=(-2, 3))
+    for axis in axes:
+        axis.set_xlabel("optimiser step")
+        axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+        axis.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    return inline_svg(
+        figure,
+        "figure-pretraining",
+        "Training and validation loss over optimiser steps, with the learning rate",
+    )
+
+
+def degree_histograms(graphs: Mapping[str, Mapping[str, Sequence[int]]]) -> Markup:
+    """Draw how many genes have how many neighbours, one panel a graph.
+
+    Parameters
+    ----------
+    graphs : {graph: {"left", "right", "genes"}}; a bin counts genes with left <= degree < right,
+        and bins double in width
+    """
+    figure, axes = styled_subplots(len(graphs), 11.5, 2.9, sharey=True)
+    for axis, (graph, bins) in zip(axes, graphs.items(), strict=True):
+        bars = axis.bar(range(len(bins["genes"])), bins["genes"], 0.82, color="#8fbbd6")
+        axis.bar_label(bars, [count(n) for n in bins["genes"]], fontsize=8, color=MUTED, padding=2)
+        names = [
+            count(left) if right - left <= 1 else f"{count(left)}–{count(right - 1)}"
+            for left, right in zip(bins["left"], bins["right"], strict=True)
+        ]
+        axis.set_xticks(range(len(names)), names, rotation=45, ha="right", rotation_mode="anchor")
+        axis.set_title(label(graph), **TITLE)
+        axis.set_xlabel("neighbours of a gene")
+        axis.grid(visible=False)
+        axis.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+        axis.margins(y=0.12)
+    axes[0].set_ylabel("genes")
+    return inline_svg(
+        figure, "figure-degrees", "Number of genes by number of neighbours, for each gene graph"
+    )

@@ -1,0 +1,87 @@
+"""The head of the page: what was run in one sentence, and what to know before any number."""
+
+from typing import Any
+
+from bulkformer.report.cells import MISSING, count, label
+from bulkformer.report.inputs import Inputs
+from bulkformer.report.views import tasks_of
+
+
+def lead(inputs: Inputs) -> str:
+    """Say in one sentence what was run."""
+    training, corpus = inputs.training, inputs.corpus
+    cohorts = [label(coverage.get("cohort", "")) for coverage in inputs.coverage]
+    return (
+        f"BulkFormer with {count(training.get('parameters'))} parameters, pretrained on "
+        f"{count(training.get('training_samples'))} of {count(corpus.get('samples'))} corpus "
+        f"samples over {count(n_genes(inputs))} genes, and compared with simple models and "
+        f"controls on {' and '.join(map(label, tasks_of(inputs.metrics))) or 'no benchmark'}. "
+        f"Cohorts: {', '.join(cohorts)}. Seed {inputs.provenance['config'].get('seed', MISSING)}."
+    )
+
+
+def n_genes(inputs: Inputs) -> Any:
+    """Return the size of the gene vocabulary, as the cohorts state it."""
+    return next((c["vocabulary_genes"] for c in inputs.coverage if "vocabulary_genes" in c), None)
+
+
+def banners(inputs: Inputs) -> list[dict[str, str]]:
+    """Return what a reader must know before any number."""
+    found = []
+    if inputs.simulated:
+        found.append(
+            {
+                "mark": "loud",
+                "title": "Simulated universe",
+                "text": "The samples were simulated in the providers' file formats. The numbers "
+                "show that the workflow works. They say nothing about biology, and nothing about "
+                "BulkFormer on real data.",
+            }
+        )
+    weights = inputs.metrics.drop_duplicates("model")
+    untrained = [label(name) for name in weights.loc[weights["weights"] == "random", "model"]]
+    if untrained:
+        found.append(
+            {
+                "mark": "quiet",
+                "title": "Untrained weights",
+                "text": f"{', '.join(untrained)}: random weights that were never trained, shown as "
+                "a control and marked wherever they appear.",
+            }
+        )
+    return found
+
+
+def facts(inputs: Inputs) -> list[dict[str, str]]:
+    """Return the figures of the header."""
+    kept = [coverage.get("samples_kept") for coverage in inputs.coverage]
+    training, git = inputs.training, inputs.provenance.get("git")
+    revision = "not under git" if git is None else git["revision"][:8]
+    return [
+        {"name": "cohorts", "value": count(len(kept)), "note": samples_note(inputs)},
+        {"name": "genes", "value": count(n_genes(inputs)), "note": "vocabulary"},
+        {
+            "name": "corpus samples",
+            "value": count(inputs.corpus.get("samples")),
+            "note": f"in {count(inputs.corpus.get('groups'))} groups",
+        },
+        {
+            "name": "parameters",
+            "value": count(training.get("parameters")),
+            "note": f"trained on {training.get('device', MISSING)}",
+        },
+        {"name": "models", "value": count(inputs.metrics["model"].nunique()), "note": "compared"},
+        {
+            "name": "version of the code",
+            "value": str(inputs.provenance.get("bulkformer", MISSING)),
+            "note": revision + (", changed since" if git and git["dirty"] else ""),
+        },
+    ]
+
+
+def samples_note(inputs: Inputs) -> str:
+    """List the cohorts with their kept samples."""
+    return ", ".join(
+        f"{label(coverage.get('cohort', ''))} {count(coverage.get('samples_kept'))}"
+        for coverage in inputs.coverage
+    )

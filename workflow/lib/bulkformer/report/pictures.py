@@ -1,0 +1,123 @@
+"""Chooses what each figure shows and writes the caption that says how to read it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from markupsafe import Markup
+
+from bulkformer.report.cells import decimal, is_missing, label
+from bulkformer.report.conclusions import comparison_title
+from bulkformer.report.figures import (
+    CurvePanel,
+    Panel,
+    degree_histograms,
+    dot_chart,
+    mask_curves,
+    pretraining_curve,
+)
+from bulkformer.report.inputs import Inputs
+from bulkformer.report.views import Comparison, Measure, figure_rows
+from bulkformer.report.views import mask_curves as curves_over_masks
+
+READ_DOTS = (
+    "Each row is a model, each panel a measure; markers are values, thin lines their 95% "
+    "intervals, and the figures at the right repeat the values. The pale band and the dashed line "
+    "mark {floor}, which knows nothing about the sample: what lies on the line is given for free. "
+    "Hollow markers are untrained weights. {more}"
+)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure with the caption that says how to read it."""
+
+    svg: Markup
+    caption: str
+
+
+def kinds(inputs: Inputs) -> dict[str, str]:
+    """Return {model: kind} of the models table."""
+    return {name: row.get("kind", "") for name, row in inputs.provenance["models"].items()}
+
+
+def comparison_picture(inputs: Inputs, pair: Comparison, name: str) -> Picture:
+    """Return the figure of one dataset: legacy at the left, strict measures beside it."""
+    rows = figure_rows(pair, kinds(inputs))
+    panels = [
+        Panel(panel_title(measure, pair), measure.axis, estimates(pair, measure))
+        for measure in pair.panels
+    ]
+    floor = label(pair.floor) if pair.floor in set(pair.rows["model"]) else "the floor (not run)"
+    regimes = ", ".join(f"{key}: {label(value)}" for key, value in pair.regimes.items())
+    own_heads = "A model with a head of its own stands in every strict panel. "
+    more = f"Regimes: {regimes}." if len(pair.strict) < 2 else f"{own_heads}Regimes: {regimes}."
+    heading = comparison_title(pair)
+    svg = dot_chart(
+        name, f"{label(pair.task)}, {heading}: legacy and strict measures of every model",
+        rows, panels, pair.floor,
+    )  # fmt: skip
+    return Picture(svg, READ_DOTS.format(floor=floor, more=more))
+
+
+def panel_title(measure: Measure, pair: Comparison) -> str:
+    """Return the heading of a panel, with the head where a panel stands for one of several."""
+    if len(pair.strict) > 1 and measure in pair.strict:
+        return f"{measure.title}\n{label(measure.head or '')}"
+    return measure.title
+
+
+def estimates(pair: Comparison, measure: Measure) -> dict[str, Any]:
+    """Return {model: estimate} of the models that have one."""
+    found = {model: pair.estimate(model, measure) for model in pair.models()}
+    return {model: estimate for model, estimate in found.items() if estimate is not None}
+
+
+def curve_picture(inputs: Inputs, pair: Comparison, name: str) -> Picture | None:
+    """Return the curves over the share of hidden genes, or None if only one share was run."""
+    panels = []
+    for measure in (pair.legacy, pair.strict[0]):
+        curves = curves_over_masks(inputs.metrics, pair, measure)
+        panels.append(CurvePanel(measure.title, measure.axis, curves))
+    if not all(any(len(points) > 1 for points in panel.curves.values()) for panel in panels):
+        return None
+    svg = mask_curves(
+        name, f"{label(pair.dataset)}: legacy and strict measure by share of hidden genes",
+        figure_rows(pair, kinds(inputs)), panels, pair.floor,
+    )  # fmt: skip
+    return Picture(
+        svg,
+        "The same models with more and more genes hidden; names stand at the ends of the curves. "
+        f"Dashed: {label(pair.floor)} and untrained weights. Intervals stand in the table of all "
+        "numbers.",
+    )
+
+
+def degree_picture(inputs: Inputs) -> Picture | None:
+    """Return the degree histograms of the graphs that have one."""
+    graphs = {
+        graph["graph"]: graph["degree_histogram"]
+        for graph in inputs.graphs
+        if graph.get("degree_histogram")
+    }
+    if not graphs:
+        return None
+    return Picture(
+        degree_histograms(graphs),
+        "How many genes have how many neighbours; the bars' ranges double in width. A long tail at "
+        "the right are hub genes, the bar at 0 genes that the graph says nothing about.",
+    )
+
+
+def training_picture(inputs: Inputs) -> Picture | None:
+    """Return the loss curves, or None without a history."""
+    if inputs.history.empty:
+        return None
+    floor = inputs.training.get("gene_mean_validation_loss")
+    more = (
+        "" if is_missing(floor) else f" The dashed line is the gene mean's loss, {decimal(floor)}."
+    )
+    return Picture(
+        pretraining_curve(inputs.history, inputs.training),
+        "Squared error of hidden values, of each step's batch and of the validation studies after "
+        f"each epoch; the ring marks the weights that were kept.{more}",
+    )

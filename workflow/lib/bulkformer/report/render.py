@@ -1,0 +1,70 @@
+"""The render step: one page and one CSV that show what was run and what may be concluded."""
+
+from pathlib import Path
+from typing import Annotated
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+from typer import Option
+
+from bulkformer.cli import command
+from bulkformer.files import atomic
+from bulkformer.report.html import render_page
+from bulkformer.report.inputs import (
+    EXPOSURE_COLUMNS,
+    HISTORY_COLUMNS,
+    METRIC_COLUMNS,
+    Inputs,
+    read_json,
+    read_literature,
+    read_parquet,
+    read_provenance,
+)
+from bulkformer.report.sections import page_context
+
+
+def render(
+    title: Annotated[str, Option(help="Heading of the page.")],
+    provenance: Annotated[Path, Option(help="provenance.json of this report.")],
+    metrics: Annotated[Path, Option(help="The long metrics table.")],
+    exposure: Annotated[Path, Option(help="exposure.parquet.")],
+    corpus: Annotated[Path, Option(help="corpus.json.")],
+    coverage: Annotated[list[Path], Option(help="coverage.json of each cohort.")],
+    graph: Annotated[list[Path], Option(help="JSON of each gene graph.")],
+    history: Annotated[Path, Option(help="history.parquet of the pretraining.")],
+    training: Annotated[Path, Option(help="provenance.json of the pretraining.")],
+    literature: Annotated[Path, Option(help="Values that the BulkFormer authors published.")],
+    independent: Annotated[Path, Option(help="Values that others published.")],
+    page: Annotated[Path, Option(help="HTML file to write.")],
+    metrics_csv: Annotated[Path, Option(help="CSV file to write.")],
+    recovery: Annotated[list[Path] | None, Option(help="JSON of planted edges found.")] = None,
+) -> None:
+    """Show what was run, on which data, and what may be concluded."""
+    inputs = Inputs(
+        provenance=read_provenance(provenance),
+        metrics=read_parquet(metrics, METRIC_COLUMNS),
+        exposure=read_parquet(exposure, EXPOSURE_COLUMNS),
+        corpus=read_json(corpus),
+        coverage=[read_json(path) for path in coverage],
+        graphs=[read_json(path) | {"graph": path.stem} for path in graph],
+        recoveries=[read_json(path) for path in recovery or []],
+        history=read_parquet(history, HISTORY_COLUMNS),
+        training=read_json(training),
+        literature=read_literature(literature),
+        independent=read_literature(independent),
+    )
+    text = render_page(page_context(title, inputs))
+    with atomic(page) as partial:
+        partial.write_text(text, encoding="utf-8")
+    write_csv(metrics_csv, pq.read_table(metrics))
+
+
+def write_csv(path: Path, table: pa.Table) -> None:
+    """Write the metrics table as CSV: same rows, same order, all digits; missing values empty."""
+    with atomic(path) as partial:
+        pyarrow.csv.write_csv(table, partial, pyarrow.csv.WriteOptions(quoting_style="needed"))
+
+
+if __name__ == "__main__":
+    command(render)

@@ -1,0 +1,292 @@
+"""Selects rows of the metrics table: which numbers stand side by side, which model is the floor.
+
+Every number of the page comes through here or is shown as a row of the full tables; none is made.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import zip_longest
+from typing import Any
+
+import pandas as pd
+
+from bulkformer.errors import InputError
+from bulkformer.evaluate.task import load_task
+from bulkformer.report.cells import is_missing, label
+from bulkformer.report.figures import Estimate, Row
+
+MetricRow = dict[str, Any]  # one row of the metrics table by column
+
+SIMPLE_KINDS = ("baseline", "classical")
+USUAL_CONDITION = "random 15%"  # what the BulkFormer paper hides
+RANDOM_MASK = re.compile(r"random ([0-9.]+)%")
+
+# The model that knows nothing about the sample; its score is what a benchmark gives for free.
+FLOORS = {"imputation": "gene_mean", "disease_annotation": "majority"}
+
+# (metric, aggregation): name in headings, and what the axis counts.
+MEASURE_NAMES = {
+    ("pearson", "pooled"): ("pooled PCC", "Pearson r over all hidden values"),
+    ("spearman", "pooled"): ("pooled Spearman", "Spearman ρ over all hidden values"),
+    ("per_gene_pearson_deviation", "mean_over_groups"): (
+        "per-gene PCC",
+        "Pearson r across samples, mean over genes",
+    ),
+    ("centred_per_sample_pearson", "mean_over_groups"): (
+        "centred per-sample PCC",
+        "Pearson r after subtracting the gene mean",
+    ),
+    ("mse_skill", "pooled"): ("MSE skill", "1 − MSE / MSE of the gene mean"),
+    ("weighted_f1", "fold_mean"): ("weighted F1", "weighted F1, mean over folds"),
+    ("weighted_f1", "pooled"): ("weighted F1, pooled", "weighted F1, folds pooled"),
+    ("macro_f1", "pooled"): ("macro F1", "macro F1, folds pooled"),
+    ("balanced_accuracy", "pooled"): ("balanced accuracy", "mean recall over classes"),
+    ("within_study_disease_auc", "weighted"): (
+        "within-study AUC",
+        "AUC, disease against control",
+    ),
+}
+
+# What stands beside the primary measures of a task: first in figures, then in tables only.
+IN_FIGURES = {
+    "imputation": [("strict", "mse_skill", "pooled")],
+    "disease_annotation": [("strict", "within_study_disease_auc", "weighted")],
+}
+IN_TABLES = {
+    "imputation": [
+        ("strict", "centred_per_sample_pearson", "mean_over_groups"),
+        ("strict", "pearson", "pooled"),
+    ],
+    "disease_annotation": [("strict", "balanced_accuracy", "pooled")],
+}
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One column of numbers: a metric under a protocol, with a head where the task has heads."""
+
+    protocol: str
+    metric: str
+    aggregation: str
+    head: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The metric in words."""
+        known = MEASURE_NAMES.get((self.metric, self.aggregation))
+        return known[0] if known else f"{label(self.metric)}, {label(self.aggregation)}"
+
+    @property
+    def axis(self) -> str:
+        """What an axis of this measure counts."""
+        known = MEASURE_NAMES.get((self.metric, self.aggregation))
+        return known[1] if known else self.name
+
+    @property
+    def title(self) -> str:
+        """Protocol and metric, for the heading of a column or panel."""
+        return f"{self.protocol.capitalize()}: {self.name}"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One dataset of a task: its rows under both protocols, and the measures to show.
+
+    Attributes
+    ----------
+    regimes : {protocol: regime}
+    rows : rows of the metrics table that speak about all of the data, headline condition only
+    legacy, strict : primary measures, one strict measure a head
+    more, in_tables : measures beside them
+    """
+
+    task: str
+    dataset: str
+    regimes: Mapping[str, str]
+    condition: str | None
+    rows: pd.DataFrame
+    legacy: Measure
+    strict: Sequence[Measure]
+    more: Sequence[Measure]
+    in_tables: Sequence[Measure]
+
+    @property
+    def panels(self) -> list[Measure]:
+        """Measures of the figure, legacy first."""
+        return [self.legacy, *self.strict, *self.more]
+
+    @property
+    def floor(self) -> str:
+        """The model that knows nothing about the sample."""
+        return FLOORS.get(self.task, "")
+
+    def row(self, model: str, measure: Measure) -> MetricRow | None:
+        """Return the one row of a model and measure, or None if it was not run.
+
+        A model with a head of its own (a majority vote, for example) answers for every head.
+        Raises InputError if several rows claim the same place.
+        """
+        key = (model, measure.protocol, measure.metric, measure.aggregation)
+        rows = self.by_measure.get(key, [])
+        if any(row["head"] == measure.head for row in rows):
+            rows = [row for row in rows if row["head"] == measure.head]
+        if len(rows) > 1:
+            raise InputError(
+                f"metrics: {len(rows)} rows for {self.task}, {self.dataset}, {measure.protocol}, "
+                f"{model}, {measure.metric} ({measure.aggregation}); keep one"
+            )
+        return rows[0] if rows and not is_missing(rows[0]["value"]) else None
+
+    @cached_property
+    def by_measure(self) -> dict[tuple[str, ...], list[MetricRow]]:
+        """Return the rows by model, protocol, metric and aggregation."""
+        found: dict[tuple[str, ...], list[MetricRow]] = {}
+        for row in self.rows.to_dict("records"):
+            key = (row["model"], row["protocol"], row["metric"], row["aggregation"])
+            found.setdefault(key, []).append(row)
+        return found
+
+    def estimate(self, model: str, measure: Measure) -> Estimate | None:
+        """Return value and interval for a figure, or None if it was not run."""
+        row = self.row(model, measure)
+        return None if row is None else estimate_of(row)
+
+    def models(self) -> list[str]:
+        """Return the models, best by the first strict measure first, those without one last."""
+
+        def key(model: str) -> tuple[bool, float, str]:
+            found = self.estimate(model, self.strict[0])
+            return found is None, -found.value if found else 0.0, model
+
+        return sorted(self.rows["model"].unique(), key=key)
+
+    def best_simple(self, measure: Measure, kinds: Mapping[str, str]) -> str | None:
+        """Return the baseline or classical model with the highest value, the floor left out."""
+        found = [
+            (-estimate.value, model)
+            for model in self.models()
+            if kinds.get(model) in SIMPLE_KINDS and model != self.floor
+            and (estimate := self.estimate(model, measure)) is not None
+        ]  # fmt: skip
+        return min(found)[1] if found else None
+
+
+def overall(metrics: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows about all of the data: no single class, gene, fold or repeat."""
+    parts = [name for name in ("group", "fold", "repeat") if name in metrics.columns]
+    single = metrics[parts].map(lambda value: not is_missing(value)).any(axis=1)
+    return metrics[~single]
+
+
+def tasks_of(metrics: pd.DataFrame) -> list[str]:
+    """Return the tasks of the table, imputation first, because it is what was learned."""
+    present = metrics["task"].unique()
+    return [task for task in FLOORS if task in present] + [t for t in present if t not in FLOORS]
+
+
+def comparisons(metrics: pd.DataFrame, task: str, config: Mapping[str, Any]) -> list[Comparison]:
+    """Return one comparison a dataset, legacy regime beside strict regime."""
+    description = load_task(task)
+    heads = description.heads("strict", config.get("evaluate", {}).get(task, {})) or (None,)
+    rows = overall(metrics[metrics["task"] == task])
+    found = []
+    for dataset, regimes in paired_regimes(rows):
+        chosen = rows[rows["dataset"] == dataset]
+        chosen = chosen[chosen["regime"] == chosen["protocol"].map(regimes)]
+        condition = headline_condition(chosen)
+        if condition is not None:
+            chosen = chosen[chosen["condition"] == condition]
+        beside, in_tables = (
+            [Measure(*name, heads[0]) for name in names.get(task, ()) if has(chosen, *name)]
+            for names in (IN_FIGURES, IN_TABLES)
+        )
+        found.append(
+            Comparison(
+                task=task,
+                dataset=dataset,
+                regimes=regimes,
+                condition=condition,
+                rows=chosen,
+                legacy=Measure("legacy", *description.primary["legacy"]),
+                strict=[Measure("strict", *description.primary["strict"], head) for head in heads],
+                more=beside,
+                in_tables=in_tables,
+            )
+        )
+    return found
+
+
+def paired_regimes(rows: pd.DataFrame) -> Iterator[tuple[str, dict[str, str]]]:
+    """Yield each dataset with {protocol: regime}, in the order of the table."""
+    for dataset in rows["dataset"].unique():
+        own = rows[rows["dataset"] == dataset]
+        legacy, strict = (
+            list(own.loc[own["protocol"] == protocol, "regime"].unique())
+            for protocol in ("legacy", "strict")
+        )
+        for one, other in zip_longest(legacy, strict):
+            pair = {"legacy": one, "strict": other}
+            yield dataset, {key: value for key, value in pair.items() if value is not None}
+
+
+def has(rows: pd.DataFrame, protocol: str, metric: str, aggregation: str) -> bool:
+    """Return whether any row holds this measure."""
+    return bool(
+        (
+            (rows["protocol"] == protocol)
+            & (rows["metric"] == metric)
+            & (rows["aggregation"] == aggregation)
+        ).any()
+    )
+
+
+def headline_condition(rows: pd.DataFrame) -> str | None:
+    """Return the condition to show first: the paper's, else the first that both protocols have."""
+    conditions = [value for value in rows["condition"].unique() if not is_missing(value)]
+    if not conditions:
+        return None
+    shared = [
+        value
+        for value in conditions
+        if rows.loc[rows["condition"] == value, "protocol"].nunique() > 1
+    ]
+    if USUAL_CONDITION in conditions:
+        return USUAL_CONDITION
+    return (shared or conditions)[0]
+
+
+def mask_curves(
+    metrics: pd.DataFrame, comparison: Comparison, measure: Measure
+) -> dict[str, list[tuple[float, Estimate]]]:
+    """Return {model: (percent of genes hidden, estimate), ascending} over all random masks."""
+    rows = overall(metrics[metrics["task"] == comparison.task])
+    rows = rows[
+        (rows["dataset"] == comparison.dataset)
+        & (rows["protocol"] == measure.protocol)
+        & (rows["regime"] == comparison.regimes.get(measure.protocol))
+        & (rows["metric"] == measure.metric)
+        & (rows["aggregation"] == measure.aggregation)
+    ]
+    curves: dict[str, list[tuple[float, Estimate]]] = {}
+    for row in rows.to_dict("records"):
+        share = RANDOM_MASK.fullmatch(str(row["condition"]))
+        if share and not is_missing(row["value"]):
+            curves.setdefault(row["model"], []).append((float(share[1]), estimate_of(row)))
+    return {model: sorted(points, key=lambda point: point[0]) for model, points in curves.items()}
+
+
+def estimate_of(row: MetricRow) -> Estimate:
+    """Return value and interval of a metrics row."""
+    low, high = (None if is_missing(row[end]) else float(row[end]) for end in ("ci_low", "ci_high"))
+    return Estimate(float(row["value"]), low, high)
+
+
+def figure_rows(comparison: Comparison, kinds: Mapping[str, str]) -> list[Row]:
+    """Return the rows of a figure, best first."""
+    weights = comparison.rows.drop_duplicates("model").set_index("model")["weights"]
+    return [
+        Row(model, kinds.get(model, "unknown"), weights[model] == "random")
+        for model in comparison.models()
+    ]

@@ -1,0 +1,1 @@
+"""A small universe with known truth, written in the providers' own formats."""

@@ -1,0 +1,74 @@
+"""Whether a file is what its name and the sources table say: size, checksum, first bytes.
+
+Servers answer with pages of HTML or XML and status 200 where a file has moved or a bot check stands
+in front of it; such a body must never be taken for data.
+"""
+
+import hashlib
+from pathlib import Path
+
+from bulkformer.errors import InputError
+from bulkformer.files import sha256
+
+GZIP = b"\x1f\x8b"
+HDF5 = b"\x89HDF\r\n\x1a\n"
+ZIP = b"PK\x03\x04"
+USTAR = (257, b"ustar")
+MAGIC = {
+    (".gz", ".tgz"): [(0, GZIP)],
+    (".h5", ".hdf5", ".h5ad", ".gctx"): [(0, HDF5)],
+    (".zip", ".xlsx"): [(0, ZIP)],
+    (".parquet",): [(0, b"PAR1")],
+    (".tar",): [USTAR, (0, GZIP)],  # the GDC packs with gzip and names the file either way
+}
+PAGES = {
+    "an HTML page": ((b"<!doctype html", b"<html", b"<head"), (".html", ".htm")),
+    "an XML message": ((b"<?xml", b"<error"), (".xml",)),
+}
+
+
+def check_content(path: Path, name: str, size: int | None, checksum: str) -> str:
+    """Check the file at `path`, which is to be called `name`; return its SHA-256.
+
+    Parameters
+    ----------
+    size : bytes the provider states, None if unknown
+    checksum : "sha256:…" or "md5:…", "" if unknown
+
+    Raises
+    ------
+    InputError : says what is wrong with the file; the caller adds where it came from
+    """
+    with path.open("rb") as handle:
+        start = handle.read(512)
+    found = path.stat().st_size
+    if not found:
+        raise InputError("the file is empty")
+    opening = start.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    for what, (openings, suffixes) in PAGES.items():
+        if opening.startswith(openings) and not name.lower().endswith(suffixes):
+            raise InputError(f"it is {what} and not the file: {_excerpt(start)}")
+    for suffixes, magics in MAGIC.items():
+        if name.lower().endswith(suffixes) and not any(
+            start[at : at + len(magic)] == magic for at, magic in magics
+        ):
+            raise InputError(
+                f"its first bytes are not those of a {suffixes[0]} file: {_excerpt(start)}"
+            )
+    if size is not None and found != size:
+        raise InputError(f"it has {found} bytes instead of {size}")
+    digest = sha256(path)
+    algorithm, _, expected = checksum.partition(":")
+    actual = {"": "", "sha256": digest, "md5": ""}.get(algorithm)
+    if actual is None:
+        raise InputError(f"checksum '{checksum}' is of no known kind; write sha256:… or md5:…")
+    if algorithm == "md5":
+        with path.open("rb") as handle:
+            actual = hashlib.file_digest(handle, "md5").hexdigest()
+    if actual != expected.lower():
+        raise InputError(f"its {algorithm} is {actual} instead of {expected}")
+    return digest
+
+
+def _excerpt(start: bytes) -> str:
+    return repr(start[:60].decode("utf-8", "replace"))

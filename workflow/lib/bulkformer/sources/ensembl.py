@@ -1,0 +1,179 @@
+"""Ensembl: which genes there are, what they are called, and how long their exons are together.
+
+Only genes on the assembled chromosomes are kept: patches and alternative haplotypes repeat genes of
+the primary assembly under other ids, which would count the same reads twice.
+"""
+
+import re
+import sys
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+
+from bulkformer.errors import InputError
+from bulkformer.sources.text_matrix import UNREADABLE, open_bytes, open_text
+
+CHROMOSOMES = frozenset([*map(str, range(1, 23)), "X", "Y", "MT"])
+COLUMNS = ["gene_id", "symbol", "entrez", "length_bp", "biotype", "chromosome"]
+TABLE = ["id", "eff_length", "entrez", "symbol", "chr", "biotype"]
+ATTRIBUTE = re.compile(r'(\w+) "([^"]*)"')
+
+
+def read_annotation(format: str, path: Path) -> pd.DataFrame:
+    """Read the genes of an annotation.
+
+    Parameters
+    ----------
+    format : "gtf" for an Ensembl or GENCODE GTF, or "table" for a TSV with the columns id,
+        eff_length, entrez, symbol, chr, biotype; each plain or gzipped
+
+    Returns
+    -------
+    One row a gene, in file order: gene_id (Ensembl, no version), symbol (the gene_id where there is
+    none), entrez (str or None), length_bp (int, of the union of all exons), biotype, chromosome
+    (1..22, X, Y, MT). A gene with several Entrez ids has None: choosing one would be a guess. What
+    was left out is counted on stderr.
+
+    Raises
+    ------
+    InputError : not such a file, or no gene left
+    """
+    readers = {"gtf": _read_gtf, "table": _read_table}
+    if format not in readers:
+        raise InputError(f"annotation format '{format}' is unknown; known are {', '.join(readers)}")
+    genes, left_out = readers[format](path)
+    if genes.empty:
+        raise InputError(
+            f"{path}: no gene on the chromosomes 1 to 22, X, Y, MT; give a human annotation and "
+            "its format"
+        )
+    counted = ", ".join(f"{count} {what}" for what, count in left_out.items() if count)
+    print(f"{path}: {len(genes)} genes; {counted or 'nothing left out'}", file=sys.stderr)
+    return genes[COLUMNS].reset_index(drop=True)
+
+
+def _read_gtf(path: Path) -> tuple[pd.DataFrame, dict[str, int]]:
+    genes: dict[str, tuple[str, str, str]] = {}
+    exons: dict[str, list[tuple[int, int]]] = defaultdict(list)
+    elsewhere, copies = set(), set()
+    for chromosome, feature, span, attributes in _gtf_rows(path):
+        gene_id = attributes["gene_id"]
+        if chromosome not in CHROMOSOMES:
+            elsewhere.add(gene_id)
+            continue
+        if gene_id.endswith("_PAR_Y"):
+            copies.add(gene_id)
+            continue
+        gene_id = gene_id.partition(".")[0]
+        biotype = attributes.get("gene_biotype") or attributes.get("gene_type", "")
+        symbol = attributes.get("gene_name") or gene_id
+        home = genes.setdefault(gene_id, (symbol, biotype, chromosome))[2]
+        # Where X and Y recombine, some releases give the copy on Y the id of the gene on X.
+        if home != chromosome:
+            copies.add(gene_id)
+        elif feature == "exon":
+            exons[gene_id].append(span)
+    table = pd.DataFrame(
+        [
+            (gene_id, symbol, None, union_length(exons[gene_id]), biotype, chromosome)
+            for gene_id, (symbol, biotype, chromosome) in genes.items()
+            if gene_id in exons
+        ],
+        columns=COLUMNS,
+    )
+    return table, {
+        "on patches, haplotypes or scaffolds left out": len(elsewhere),
+        "copies on Y left out": len(copies),
+        "without exons left out": len(genes) - len(table),
+    }
+
+
+def _gtf_rows(path: Path) -> Iterator[tuple[str, str, tuple[int, int], dict[str, str]]]:
+    """Yield chromosome, feature, (start, end) and attributes of every gene and exon."""
+    try:
+        with open_text(path) as handle:
+            for number, line in enumerate(handle, start=1):
+                if line.startswith("#") or not line.strip():
+                    continue
+                try:
+                    chromosome, _, feature, start, end, _, _, _, rest = line.split("\t", 8)
+                    span = int(start), int(end)
+                except ValueError as error:
+                    raise InputError(
+                        f"{path}: line {number} is not GTF ({error}); fetch the file again, or "
+                        "correct expression.vocabulary.format"
+                    ) from error
+                if feature in ("gene", "exon"):
+                    attributes = dict(ATTRIBUTE.findall(rest))
+                    if "gene_id" not in attributes:
+                        raise InputError(
+                            f"{path}: line {number} has no gene_id; give a GTF, not a GFF3 file"
+                        )
+                    yield _chromosome(chromosome), feature, span, attributes
+    except UNREADABLE as error:
+        raise InputError(f"{path}: cannot be read to its end ({error}); fetch it again") from error
+
+
+def union_length(exons: list[tuple[int, int]]) -> int:
+    """Return the bases that at least one exon covers; both ends of (start, end) belong to it."""
+    covered, reach = 0, 0
+    for start, end in sorted(exons):
+        covered += max(0, end - max(start - 1, reach))
+        reach = max(reach, end)
+    return covered
+
+
+def _read_table(path: Path) -> tuple[pd.DataFrame, dict[str, int]]:
+    try:
+        with open_bytes(path) as handle:
+            # Descriptions hold single quotation marks, and "NA" could be a symbol.
+            table = pd.read_csv(
+                handle, sep="\t", dtype=str, usecols=TABLE, quoting=3, keep_default_na=False
+            )
+    except (*UNREADABLE, ValueError) as error:
+        raise InputError(
+            f"{path}: cannot be read as a table with the columns {', '.join(TABLE)} ({error}); "
+            "correct the file, or expression.vocabulary.format"
+        ) from error
+    table["gene_id"] = table["id"].str.strip().str.partition(".")[0]
+    table["chromosome"] = table["chr"].map(_chromosome)
+    on_chromosome = table["chromosome"].isin(CHROMOSOMES) & ~table["id"].str.contains("_PAR_Y")
+    table["length_bp"] = pd.to_numeric(table["eff_length"], errors="coerce")
+    garbled = table["length_bp"].isna() & ~table["eff_length"].isin(["", "NA"])
+    if garbled.any():
+        row = table[garbled].iloc[0]
+        raise InputError(
+            f"{path}: the eff_length '{row['eff_length']}' of {row['gene_id']} is not a number; "
+            "correct it, or leave it empty"
+        )
+    genes = table[on_chromosome]
+    grouped = genes.groupby("gene_id", sort=False)
+    merged = grouped.agg(
+        symbol=("symbol", "first"),
+        biotype=("biotype", "first"),
+        chromosome=("chromosome", "first"),
+        length_bp=("length_bp", "max"),
+    ).reset_index()
+    numbers = genes["entrez"].str.replace(r"\.0$", "", regex=True)
+    numbers = numbers[numbers.str.fullmatch(r"\d+")]
+    entrez = numbers.groupby(genes.loc[numbers.index, "gene_id"]).agg(["nunique", "first"])
+    single = entrez.loc[entrez["nunique"] == 1, "first"]
+    merged["entrez"] = merged["gene_id"].map(single).astype(object)
+    merged["entrez"] = merged["entrez"].where(merged["entrez"].notna(), None)
+    unnamed = merged["symbol"].isin(["", "NA"])
+    merged["symbol"] = merged["symbol"].mask(unnamed, merged["gene_id"])
+    has_length = merged["length_bp"] > 0
+    kept = merged[has_length].assign(length_bp=lambda t: t["length_bp"].round().astype("int64"))
+    return kept, {
+        "rows on patches or haplotypes left out": int((~on_chromosome).sum()),
+        "without a length left out": int((~has_length).sum()),
+        "with several Entrez ids, none of them chosen": int((entrez["nunique"] > 1).sum()),
+    }
+
+
+def _chromosome(name: str) -> str:
+    """UCSC and GENCODE write chr1 and chrM for Ensembl's 1 and MT."""
+    name = name.strip().removeprefix("chr")
+    return "MT" if name == "M" else name
