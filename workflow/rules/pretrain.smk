@@ -24,6 +24,8 @@ rule train:
         "<logs>/pretrain/train.log",
     benchmark:
         "<benchmarks>/pretrain/train.jsonl"
+    # Everything that uses the model waits for it: start it as soon as it can run.
+    priority: 50
     conda:
         "../../envs/torch.yaml"
     threads: 8
