@@ -5,6 +5,7 @@ correlation and strict scores of 0, a trained model above it, and untrained weig
 """
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -62,10 +63,7 @@ def write_inputs(
     sources: list[dict[str, Any]] | None = None,
 ) -> dict[str, Any]:
     """Write all inputs below `folder` and return the arguments of the render step."""
-    models = models or {
-        name: {"kind": kind, "weights": weights, "tasks": tasks, "description": f"What {name} is"}
-        for name, (kind, weights, tasks, _) in MODELS.items()
-    }
+    models = models or described(MODELS)
     cohorts = cohorts or {
         name: {"expression": f"{name}/counts", "description": f"The cohort {name}"}
         for name in ("archs4", "tcga")
@@ -113,6 +111,17 @@ def write_inputs(
         "page": write("index.html"),
         "metrics_csv": write("metrics.csv"),
     }
+
+
+def described(names: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Return rows of the models table for models of MODELS."""
+    rows = {}
+    for name in names:
+        kind, weights, tasks, _ = MODELS[name]
+        rows[name] = {
+            "kind": kind, "weights": weights, "tasks": tasks, "description": f"What {name} is",
+        }  # fmt: skip
+    return rows
 
 
 def metrics_table(models: dict[str, dict[str, Any]]) -> pa.Table:

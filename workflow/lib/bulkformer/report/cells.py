@@ -10,10 +10,9 @@ MISSING = "—"
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell: what is read, what it sorts by, small print below it, and how it is marked."""
+    """One cell: what is read and sorted by, small print below it, and how it is marked."""
 
     text: str
-    sort: float | str | None = None
     note: str = ""
     mark: str = ""  # CSS class of a chip around the text
     help: str = ""  # shown when the pointer rests on the cell
@@ -57,16 +56,16 @@ def is_missing(value: Any) -> bool:
 def text_cell(value: Any, note: str = "", mark: str = "", help: str = "") -> Cell:
     """Write a value as it stands; a dash for a missing one."""
     if is_missing(value):
-        return Cell(MISSING, "", note, help=help)
-    return Cell(str(value), None, note, mark, help)
+        return Cell(MISSING, note, help=help)
+    return Cell(str(value), note, mark, help)
 
 
 def decimal(value: Any, digits: int = 3) -> str:
-    """Round for display, with a true minus sign; never '-0.000'."""
+    """Round for display, with a true minus sign; never '-0.000', and no decimals from 1,000 up."""
     if is_missing(value):
         return MISSING
-    text = f"{float(value):.{digits}f}"
-    if float(text) == 0:
+    text = f"{float(value):,.{digits if abs(value) < 1000 else 0}f}"
+    if not text.strip("-0."):
         text = text.lstrip("-")
     return text.replace("-", "−")
 
@@ -94,23 +93,17 @@ def interval(low: Any, high: Any, digits: int = 3) -> str:
 
 def decimal_cell(value: Any, low: Any = None, high: Any = None, help: str = "") -> Cell:
     """Write a metric with its interval below it."""
-    return Cell(decimal(value), sort_key(value), interval(low, high), help=help)
+    return Cell(decimal(value), interval(low, high), help=help)
 
 
 def count_cell(value: Any, note: str = "", help: str = "") -> Cell:
-    """Write a whole number that sorts as one."""
-    sort = "" if is_missing(value) else int(value)
-    return Cell(count(value), sort, note, help=help)
+    """Write a whole number."""
+    return Cell(count(value), note, help=help)
 
 
 def number_cell(value: Any) -> Cell:
-    """Write a number of unknown scale that sorts as one."""
-    return Cell(short_decimal(value), sort_key(value))
-
-
-def sort_key(value: Any) -> str:
-    """Return what a number sorts by in the page: short, because thousands of cells have one."""
-    return "" if is_missing(value) else f"{float(value):.6g}"
+    """Write a number of unknown scale."""
+    return Cell(short_decimal(value))
 
 
 def plural(unit: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bulkformer.report.cells import Cell, Column, Table, count, is_missing, label, plural
+from bulkformer.report.cells import MISSING, Cell, Column, Table, count, is_missing, label, plural
 from bulkformer.report.figures import Estimate
 from bulkformer.report.tables import (
     HASH_LETTERS,
@@ -18,14 +18,24 @@ from bulkformer.report.tables import (
 )
 from bulkformer.report.views import Comparison, Measure, MetricRow
 
+VERDICTS = {
+    "above": "above",
+    "below": "below",
+    "overlap": "overlapping",
+    "unknown": "not comparable",
+}
+
 
 @dataclass(frozen=True)
 class Reading:
-    """Where an interval lies (above, below, overlap or unknown) and by which measure."""
+    """Where an interval lies (above, below, overlap or unknown), by which measure, against what."""
 
     verdict: str
     text: str
     basis: str = ""
+    protocol: str = ""
+    role: str = ""
+    other: str = ""
 
 
 @dataclass(frozen=True)
@@ -45,13 +55,13 @@ def card(comparison: Comparison, name: str, models: Mapping[str, Mapping[str, An
 
     Parameters
     ----------
-    models : rows of the models table by name; the first foundation model of the table that took
-        part is the one that the sentences are about, chosen before any result was known
+    models : rows of the models table by name; the sentences are about the first foundation model
+        by name that took part, so that no result chooses it
     """
     kinds = {model: row.get("kind", "") for model, row in models.items()}
     present = set(comparison.rows["model"])
     foundation = [model for model in models if model in present and kinds[model] == "foundation"]
-    subject = next(iter(foundation), None)
+    subject = min(foundation, default=None)
     untrained = untrained_models(comparison, models)
     legacy, strict = comparison.legacy, comparison.strict[0]
     best = {measure: comparison.best_simple(measure, kinds) for measure in (legacy, strict)}
@@ -76,6 +86,25 @@ def card(comparison: Comparison, name: str, models: Mapping[str, Mapping[str, An
         table=card_table(comparison, name, roles, models),
         basis=basis(comparison, subject or comparison.floor),
     )
+
+
+def glance(cards: Sequence[Card]) -> Table:
+    """Return all readings in one table: a row a dataset, a column for what it is compared with."""
+    places = [(r.protocol, r.role) for card in cards for r in card.readings if r.role]
+    columns = list(dict.fromkeys(places))
+    rows = []
+    for each in cards:
+        cells = [Cell(each.title, each.kicker)]
+        for place in columns:
+            found = next((r for r in each.readings if (r.protocol, r.role) == place), None)
+            cells.append(
+                Cell(VERDICTS[found.verdict], found.other, f"verdict {found.verdict}")
+                if found
+                else Cell(MISSING)
+            )
+        rows.append(cells)
+    headings = [Column(f"Against {role}", above=protocol) for protocol, role in columns]
+    return Table("table-glance", [Column("Dataset"), *headings], rows)
 
 
 def comparison_title(comparison: Comparison) -> str:
@@ -106,7 +135,7 @@ def card_table(
         named = model_cell(model, models.get(model, {}).get("kind", ""), weights)
         rows.append(
             [
-                Cell(named.text, named.sort, "; ".join(role), named.mark),
+                Cell(named.text, "; ".join(role), named.mark),
                 *(metric_cell(row) for row in found),
                 exposure_both(found[0], found[1]),
             ]
@@ -148,14 +177,10 @@ def reading(
 ) -> Reading:
     """Say how the interval of `subject` lies to that of `other`."""
     verdict = compare(comparison.estimate(subject, measure), comparison.estimate(other, measure))
-    words = {
-        "above": "above",
-        "below": "below",
-        "overlap": "overlapping",
-        "unknown": "not comparable for want of an interval:",
-    }[verdict]
+    words = VERDICTS[verdict]
     basis = f"{measure.protocol} {measure.name}"
-    return Reading(verdict, f"{words} {label(other)}, {role}", basis)
+    text = f"{words} {label(other)}, {role}"
+    return Reading(verdict, text, basis, measure.protocol, role, label(other))
 
 
 def compare(one: Estimate | None, other: Estimate | None) -> str:

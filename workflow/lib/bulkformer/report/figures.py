@@ -4,14 +4,14 @@ One colour and marker stand for one kind of model in all of them; hollow markers
 weights; the pale band and the dashed line are the model that knows nothing about the sample.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 from markupsafe import Markup
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator, StrMethodFormatter
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, StrMethodFormatter
 
 from bulkformer.report.cells import count, decimal, is_missing, label
 from bulkformer.report.svg import (
@@ -25,6 +25,7 @@ from bulkformer.report.svg import (
 
 TITLE = {"loc": "left", "fontsize": 11, "fontweight": "bold", "color": INK}
 FLOOR_BAND, FLOOR_LINE = "#f7ecd2", "#b98a2c"
+LOWEST = -1.0  # a skill of −13 would leave no room for the models that work
 MAX_CURVE_POINTS = 1000  # keeps the page small; more points than pixels show nothing new
 
 
@@ -90,8 +91,7 @@ def dot_chart(
             )  # fmt: skip
         for row in rows:
             draw_estimate(axis, row, positions[row.model], panel.estimates.get(row.model))
-        low, high = span([axis.dataLim.x0, axis.dataLim.x1])
-        axis.set_xlim(low, high)
+        axis.set_xlim(*span(panel.estimates.values()))
         axis.set_ylim(-len(rows) + 0.5, 0.5)
         axis.spines["left"].set_visible(False)
     axes[0].set_yticks(list(positions.values()), [row.name for row in rows])
@@ -112,21 +112,25 @@ def draw_estimate(axis: Axes, row: Row, place: float, estimate: Estimate | None)
     if estimate is None:
         return
     colour = colour_of(row.kind)
-    if not (is_missing(estimate.low) or is_missing(estimate.high)):
+    beyond = estimate.value < LOWEST
+    if not (beyond or is_missing(estimate.low) or is_missing(estimate.high)):
         axis.plot(
             [estimate.low, estimate.high], [place, place],
             color=colour, linewidth=1.4, solid_capstyle="butt", zorder=2,
         )  # fmt: skip
     axis.plot(
-        [estimate.value], [place], marker=marker_of(row.kind), markersize=6.5,
-        color=colour, markerfacecolor="white" if row.untrained else colour,
+        [LOWEST if beyond else estimate.value], [place],
+        marker="<" if beyond else marker_of(row.kind), markersize=6.5, color=colour,
+        markerfacecolor="white" if row.untrained else colour,
         markeredgewidth=1.3, linestyle="none", zorder=3,
     )  # fmt: skip
 
 
-def span(values: Sequence[float]) -> tuple[float, float]:
-    """Return axis limits that hold all values and the whole range from 0 to 1."""
-    low, high = min([0.0, *values]), max([1.0, *values])
+def span(estimates: Iterable[Estimate]) -> tuple[float, float]:
+    """Return axis limits that hold all values and intervals from LOWEST up, and 0 to 1."""
+    values = [end for each in estimates for end in (each.value, each.low, each.high)]
+    known = [value for value in values if not is_missing(value)]
+    low, high = max(LOWEST, min([0.0, *known])), max([1.0, *known])
     margin = 0.03 * (high - low)
     return low - margin, high + margin
 
@@ -167,7 +171,7 @@ def mask_curves(
             ends.append((values[-1], row))
         shares = sorted({share for points in panel.curves.values() for share, _ in points})
         axis.set_xticks(shares, [f"{share:g}" for share in shares])
-        axis.set_ylim(*span([axis.dataLim.y0, axis.dataLim.y1]))
+        axis.set_ylim(*span([point for curve in panel.curves.values() for _, point in curve]))
         name_curve_ends(axis, ends, shares[-1])
     return inline_svg(figure, name, description)
 
@@ -175,16 +179,8 @@ def mask_curves(
 def name_curve_ends(axis: Axes, ends: list[tuple[float, Row]], right: float) -> None:
     """Write each model's name beside the end of its curve, moved apart where they would meet."""
     low, high = axis.get_ylim()
-    step = (high - low) * 0.047
     ends = sorted(ends, key=lambda end: end[0])
-    places = [value for value, _ in ends]
-    # Push names upwards until none overlap, then the whole stack down again if it left the axes.
-    for number in range(1, len(places)):
-        places[number] = max(places[number], places[number - 1] + step)
-    overflow = max(0.0, places[-1] - high) if places else 0.0
-    for number in reversed(range(len(places))):
-        ceiling = places[number + 1] - step if number + 1 < len(places) else places[-1] - overflow
-        places[number] = min(places[number], ceiling)
+    places = spread([value for value, _ in ends], (high - low) * 0.047, high)
     for place, (value, row) in zip(places, ends, strict=True):
         axis.annotate(
             row.name, (right, value), xytext=(1.06, place), textcoords=("axes fraction", "data"),
@@ -195,6 +191,21 @@ def name_curve_ends(axis: Axes, ends: list[tuple[float, Row]], right: float) -> 
                 "shrinkA": 0, "relpos": (0, 0.5), "shrinkB": 4, "alpha": 0.6,
             },
         )  # fmt: skip
+
+
+def spread(values: Sequence[float], step: float, highest: float) -> list[float]:
+    """Return places for names, in the order of ascending `values` and at least `step` apart.
+
+    Names are pushed upwards until none overlap, then the stack is pushed down below `highest`.
+    """
+    places = list(values)
+    for number in range(1, len(places)):
+        places[number] = max(places[number], places[number - 1] + step)
+    ceiling = highest
+    for number in reversed(range(len(places))):
+        places[number] = min(places[number], ceiling)
+        ceiling = places[number] - step
+    return places
 
 
 def pretraining_curve(history: pd.DataFrame, training: Mapping[str, Any]) -> Markup:
@@ -233,8 +244,10 @@ def pretraining_curve(history: pd.DataFrame, training: Mapping[str, Any]) -> Mar
     losses.set_title("Loss", **TITLE)
     losses.set_ylabel("mean squared error of hidden values\n(ln(TPM + 1) squared)")
     losses.legend(frameon=False, fontsize=8.5)
-    low, high = losses.get_ylim()
-    losses.set_ylim(min(0.0, low), high)
+    losses.set_yscale("log")
+    losses.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    losses.yaxis.set_minor_locator(NullLocator())
+    losses.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     rates.plot(thinned["step"], thinned["learning_rate"], color=MUTED, linewidth=1.4)
     rates.set_title("Learning rate", **TITLE)
     rates.set_ylim(bottom=0)

@@ -46,8 +46,8 @@ def graph_table(inputs: Inputs) -> Table:
     return Table(
         "table-graphs",
         [
-            Column("Graph"), Column("Made from, weight of an edge", wide=True), Column("Genes", True),
-            Column("Edges", True),
+            Column("Graph"), Column("Made from, weight of an edge", wide=True),
+            Column("Genes", True), Column("Edges", True),
             Column("Genes without neighbour", True), Column("Degree, mean", True),
             Column("min", True), Column("median", True), Column("95%", True), Column("max", True),
             Column("Largest component", True, "share of all genes"),

@@ -58,7 +58,8 @@ def cohort_table(inputs: Inputs) -> Table:
         "table-cohorts",
         [
             Column("Cohort"), Column("Source"), Column("Licence"), Column("Samples", True),
-            Column("Kept", True), Column("Dropped, first reason", wide=True), Column("Genes measured", True),
+            Column("Kept", True), Column("Dropped, first reason", wide=True),
+            Column("Genes measured", True),
             Column("Median reads", True, "counts in vocabulary genes of kept samples"),
             Column("Median genes detected", True, "vocabulary genes with a count above zero"),
         ],
@@ -69,12 +70,12 @@ def cohort_table(inputs: Inputs) -> Table:
 def source_cell(path: Any, source: Mapping[str, Any], simulated: bool) -> Cell:
     """Name the source of a cohort; a simulated file only has the form of the real one."""
     if is_missing(path):
-        return Cell(MISSING, "")
+        return Cell(MISSING)
     name = str(source.get("source") or path)
     version = source.get("version") or ""
     if simulated:
-        return Cell("simulated", None, f"in the format of {name} {version}".strip())
-    return Cell(f"{name} {version}".strip(), None, str(source.get("citation") or ""))
+        return Cell("simulated", f"in the format of {name} {version}".strip())
+    return Cell(f"{name} {version}".strip(), str(source.get("citation") or ""))
 
 
 def sources_by_name(sources: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
@@ -139,7 +140,7 @@ def model_table(inputs: Inputs) -> Table:
         tasks = inputs.metrics.loc[inputs.metrics["model"] == model, "task"].unique()
         rows.append(
             [
-                Cell(model, model, mark=row.get("kind", "")),
+                Cell(model, mark=row.get("kind", "")),
                 text_cell(row.get("kind")),
                 weights_cell(row.get("weights")),
                 text_cell(row.get("description")),
@@ -176,7 +177,7 @@ def exposure_table(inputs: Inputs) -> Table:
     rows = [
         [
             model_cell(model, inputs.kind(model), own["weights"].iloc[0]),
-            *(states.get((model, *place), Cell(MISSING, "")) for place in places),
+            *(states.get((model, *place), Cell(MISSING)) for place in places),
         ]
         for model, own in ledger.groupby("model", sort=False)
     ]

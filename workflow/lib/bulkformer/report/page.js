@@ -11,7 +11,11 @@ for (const table of document.querySelectorAll("table[data-sortable]")) {
       table.querySelectorAll("th").forEach((other) => other.removeAttribute("aria-sort"));
       if (!next) return body.append(...original);
       head.setAttribute("aria-sort", next);
-      const key = (row) => row.cells[column].dataset.sort ?? row.cells[column].textContent.trim();
+      const key = (row) => {
+        const shown = row.cells[column].firstChild.textContent; // without the small print below
+        if (shown === "—") return "";
+        return numeric ? Number(shown.replaceAll(",", "").replace("−", "-")) : shown;
+      };
       const sign = next === "ascending" ? 1 : -1;
       body.append(...[...original].sort((a, b) => {
         const [x, y] = [key(a), key(b)];

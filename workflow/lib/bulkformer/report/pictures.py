@@ -23,7 +23,8 @@ READ_DOTS = (
     "Each row is a model, each panel a measure; markers are values, thin lines their 95% "
     "intervals, and the figures at the right repeat the values. The pale band and the dashed line "
     "mark {floor}, which knows nothing about the sample: what lies on the line is given for free. "
-    "Hollow markers are untrained weights. {more}"
+    "Hollow markers are untrained weights; a marker at the edge that points left is a value below "
+    "the axis. {more}"
 )
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bulkformer.report.cells import MISSING, Table, label
-from bulkformer.report.conclusions import card, comparison_title
+from bulkformer.report.conclusions import card, comparison_title, glance
 from bulkformer.report.header import banners, facts, lead
 from bulkformer.report.html import pretty_json
 from bulkformer.report.inputs import Inputs
@@ -56,6 +56,7 @@ def page_context(title: str, inputs: Inputs) -> dict[str, Any]:
     config, models = inputs.provenance["config"], inputs.provenance["models"]
     tasks = tasks_of(inputs.metrics)
     compared = [pair for task in tasks for pair in comparisons(inputs.metrics, task, config)]
+    cards = [card(pair, f"card-{number}", models) for number, pair in enumerate(compared, start=1)]
     return {
         "title": title,
         "lead": lead(inputs),
@@ -70,9 +71,8 @@ def page_context(title: str, inputs: Inputs) -> dict[str, Any]:
             ("literature", "Literature values"),
             ("methods", "Methods"),
         ],
-        "cards": [
-            card(pair, f"card-{number}", models) for number, pair in enumerate(compared, start=1)
-        ],
+        "cards": cards,
+        "glance": glance(cards),
         "tables": {
             "cohorts": cohort_table(inputs),
             "corpus": corpus_table(inputs),

@@ -20,12 +20,11 @@ from bulkformer.report.cells import (
     is_missing,
     label,
     plural,
-    sort_key,
     text_cell,
 )
-from bulkformer.report.views import Comparison, Measure, MetricRow, overall
+from bulkformer.report.views import USUAL_CONDITION, Comparison, Measure, MetricRow, overall
 
-MAX_FULL_ROWS = 2500  # about 1 MB of page
+MAX_FULL_ROWS = 3500  # about 1.2 MB of page
 HASH_LETTERS = 8
 EXPOSURE_HELP = "clean: nothing of the test cohort was seen; anything else weakens the number"
 
@@ -33,13 +32,13 @@ EXPOSURE_HELP = "clean: nothing of the test cohort was seen; anything else weake
 def model_cell(model: str, kind: str, weights: Any, description: str = "") -> Cell:
     """Write a model's name, marked by its kind; untrained weights are said below it."""
     note = "untrained weights" if weights == "random" else ""
-    return Cell(label(model), label(model), note, kind, description)
+    return Cell(label(model), note, kind, description)
 
 
 def exposure_cell(state: Any, evidence: str = "") -> Cell:
     """Write whether a model has seen a cohort; everything but clean is marked."""
     if is_missing(state):
-        return Cell(MISSING, "")
+        return Cell(MISSING)
     mark = "clean" if state == "clean" else "seen"
     return Cell(label(state), mark=mark, help=evidence)
 
@@ -47,14 +46,14 @@ def exposure_cell(state: Any, evidence: str = "") -> Cell:
 def hash_cell(value: Any, help: bool = True) -> Cell:
     """Write the first letters of a hash; all of it shows under the pointer."""
     if is_missing(value):
-        return Cell(MISSING, "")
+        return Cell(MISSING)
     return Cell(str(value)[:HASH_LETTERS], help=str(value) if help else "")
 
 
 def metric_cell(row: MetricRow | None) -> Cell:
     """Write value and interval of one metrics row; n, seeds and split show under the pointer."""
     if row is None:
-        return Cell(MISSING, "", "not run")
+        return Cell(MISSING, "not run")
     return decimal_cell(row["value"], row["ci_low"], row["ci_high"], help=row_facts(row))
 
 
@@ -133,7 +132,7 @@ def exposure_both(legacy: MetricRow | None, strict: MetricRow | None) -> Cell:
     if states[0] == states[1] or is_missing(states[0]):
         return exposure_cell(states[1])
     cell = exposure_cell(states[1] if not is_missing(states[1]) else states[0])
-    return Cell(cell.text, cell.sort, f"legacy: {label(states[0])}", cell.mark)
+    return Cell(cell.text, f"legacy: {label(states[0])}", cell.mark)
 
 
 def full_table(metrics: pd.DataFrame, task: str, models: Mapping[str, Mapping[str, Any]]) -> Table:
@@ -144,21 +143,23 @@ def full_table(metrics: pd.DataFrame, task: str, models: Mapping[str, Mapping[st
     """
     own = metrics[metrics["task"] == task]
     rows = overall(own)
-    shown = rows.head(MAX_FULL_ROWS)
+    shown = rows
+    if len(rows) > MAX_FULL_ROWS:
+        usual = rows["condition"].isna() | (rows["condition"] == USUAL_CONDITION)
+        shown = pd.concat([rows[usual], rows[~usual]]).head(MAX_FULL_ROWS).sort_index()
+    resamples = ", ".join(count(n) for n in sorted(rows["n_boot"].dropna().unique())) or "no"
     caption = (
-        f"{count(len(shown))} of {count(len(own))} rows of this task; the others are about single "
-        "classes, folds or repeats and stand in metrics.csv."
+        f"{count(len(shown))} of {count(len(own))} rows of this task; those about single classes, "
+        f"folds or repeats stand in metrics.csv. 95% intervals from {resamples} resamples."
     )
     if len(rows) > len(shown):
-        caption += (
-            f" {count(len(rows) - len(shown))} more rows were left out to keep the page small."
-        )
+        caption += " Rows of unusual conditions were left out to keep the page small."
     return Table(
         f"table-{task}-all",
         [
-            Column("Protocol"), Column("Dataset"), Column("Regime"), Column("Condition"),
-            Column("Model"), Column("Head"), Column("Metric"), Column("Aggregation"),
-            Column("Value", True), Column("95% interval over"), Column("n", True),
+            Column("Protocol"), Column("Dataset, regime"), Column("Condition"), Column("Model"),
+            Column("Head"), Column("Metric, aggregation"), Column("Value", True),
+            Column("Interval over"), Column("n", True),
             Column("Groups", True), Column("Seeds", True), Column("Exposure"), Column("Split"),
         ],
         [full_row(row, models) for row in shown.to_dict("records")],
@@ -169,23 +170,17 @@ def full_table(metrics: pd.DataFrame, task: str, models: Mapping[str, Mapping[st
 
 def full_row(row: MetricRow, models: Mapping[str, Mapping[str, Any]]) -> Sequence[Cell]:
     """Write one row of the long metrics table."""
-    unit = row["ci_unit"]
-    over = (
-        Cell("no interval", "")
-        if is_missing(unit)
-        else Cell(plural(unit), note=f"{count(row['n_boot'])} resamples")
-    )
+    over = "no interval" if is_missing(row["ci_unit"]) else plural(row["ci_unit"])
     return [
-        text_cell(row["protocol"]), text_cell(row["dataset"]), text_cell(row["regime"]),
+        text_cell(row["protocol"]), text_cell(row["dataset"], row["regime"]),
         text_cell(row["condition"]),
-        Cell(
-            row["model"], None, "untrained weights" if row["weights"] == "random" else "",
+        Cell(row["model"], "untrained weights" if row["weights"] == "random" else "",
             models.get(row["model"], {}).get("kind", ""),
         ),
-        text_cell(row["head"]), text_cell(row["metric"]), text_cell(row["aggregation"]),
-        decimal_cell(row["value"], row["ci_low"], row["ci_high"]), over,
+        text_cell(row["head"]), text_cell(row["metric"], row["aggregation"]),
+        decimal_cell(row["value"], row["ci_low"], row["ci_high"]), Cell(over),
         count_cell(row["n"]), count_cell(row["n_groups"]), count_cell(row["n_seeds"]),
-        exposure_cell(row["exposure"]), hash_cell(row["split_sha256"], help=False),
+        text_cell(row["exposure"]), hash_cell(row["split_sha256"], help=False),
     ]  # fmt: skip
 
 
@@ -216,5 +211,5 @@ def literature_table(name: str, literature: pd.DataFrame, tasks: Sequence[str]) 
 def published_cell(value: Any) -> Cell:
     """Write a published value with as many digits as it was published with."""
     if is_missing(value):
-        return Cell(MISSING, "", "not given")
-    return Cell(value.replace("-", "−"), sort_key(value))
+        return Cell(MISSING, "not given")
+    return Cell(value.replace("-", "−"))

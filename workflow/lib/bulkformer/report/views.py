@@ -154,11 +154,14 @@ class Comparison:
         return None if row is None else estimate_of(row)
 
     def models(self) -> list[str]:
-        """Return the models, best by the first strict measure first, those without one last."""
+        """Return the models, best by the first strict measure first, those without one last.
 
-        def key(model: str) -> tuple[bool, float, str]:
+        Of equals the floor comes last.
+        """
+
+        def key(model: str) -> tuple[bool, float, bool, str]:
             found = self.estimate(model, self.strict[0])
-            return found is None, -found.value if found else 0.0, model
+            return found is None, -found.value if found else 0.0, model == self.floor, model
 
         return sorted(self.rows["model"].unique(), key=key)
 

@@ -1,0 +1,153 @@
+"""Which rows of the metrics table stand side by side, and what their intervals allow to say."""
+
+import pandas as pd
+import pytest
+from report_mock import CONFIG, MODELS, described, metrics_table
+
+from bulkformer.errors import InputError
+from bulkformer.report.conclusions import card, compare, glance
+from bulkformer.report.figures import Estimate
+from bulkformer.report.views import (
+    Measure,
+    comparisons,
+    headline_condition,
+    mask_curves,
+    overall,
+    tasks_of,
+)
+
+DESCRIBED = described(MODELS)
+KINDS = {name: about["kind"] for name, about in DESCRIBED.items()}
+
+
+@pytest.fixture(scope="module")
+def metrics() -> pd.DataFrame:
+    return metrics_table(DESCRIBED).to_pandas()
+
+
+@pytest.fixture
+def corpus(metrics):
+    pairs = comparisons(metrics, "imputation", CONFIG)
+    return next(pair for pair in pairs if pair.dataset == "corpus")
+
+
+def test_imputation_comes_first_whatever_the_order_of_the_table(metrics):
+    assert tasks_of(metrics) == ["imputation", "disease_annotation"]
+
+
+def test_only_rows_about_all_of_the_data_are_compared(metrics):
+    rows = overall(metrics)
+    assert rows[["group", "fold", "repeat"]].isna().all(axis=None)
+    assert len(rows) < len(metrics)
+
+
+def test_legacy_meets_strict_within_one_dataset(corpus):
+    assert corpus.regimes == {"legacy": "held_out_samples", "strict": "held_out_groups"}
+    assert set(corpus.rows["condition"]) == {"random 15%"}
+
+
+def test_models_are_ranked_by_the_first_strict_measure(corpus):
+    values = [corpus.estimate(model, corpus.strict[0]).value for model in corpus.models()]
+    assert values == sorted(values, reverse=True)
+    assert corpus.models()[-1] == "gene_mean"
+
+
+def test_the_best_simple_model_is_a_baseline_or_classical_and_never_the_floor(corpus):
+    assert corpus.best_simple(corpus.strict[0], KINDS) == "ridge"
+    only_floor = dict.fromkeys(KINDS, "foundation") | {"gene_mean": "baseline"}
+    assert corpus.best_simple(corpus.strict[0], only_floor) is None
+
+
+def test_a_model_with_its_own_head_answers_for_every_head(metrics):
+    pair = comparisons(metrics, "disease_annotation", CONFIG)[0]
+    assert [measure.head for measure in pair.strict] == ["logistic_regression", "random_forest"]
+    assert len({pair.row("majority", measure)["value"] for measure in pair.strict}) == 1
+    assert len({pair.row("log_tpm", measure)["value"] for measure in pair.strict}) == 2
+
+
+def test_two_rows_that_claim_the_same_place_are_an_error(metrics):
+    twice = pd.concat([metrics, metrics[metrics["model"] == "ridge"]], ignore_index=True)
+    pair = comparisons(twice, "imputation", CONFIG)[0]
+    with pytest.raises(InputError, match="2 rows for imputation, corpus"):
+        pair.estimate("ridge", pair.legacy)
+
+
+def test_a_missing_value_counts_as_not_run(corpus):
+    corpus.rows.loc[corpus.rows["model"] == "ridge", "value"] = float("nan")
+    assert corpus.estimate("ridge", corpus.legacy) is None
+    assert corpus.models()[-1] == "ridge"
+
+
+@pytest.mark.parametrize(
+    ("conditions", "chosen"),
+    [
+        ([("legacy", "random 5%"), ("strict", "random 15%")], "random 15%"),
+        ([("legacy", "random 5%"), ("legacy", "b"), ("strict", "b")], "b"),
+        ([("legacy", None), ("strict", None)], None),
+    ],
+)
+def test_the_headline_is_the_papers_condition_or_one_that_both_protocols_have(conditions, chosen):
+    rows = pd.DataFrame(conditions, columns=["protocol", "condition"])
+    assert headline_condition(rows) == chosen
+
+
+def test_mask_curves_ascend_and_leave_out_other_masks(metrics, corpus):
+    rows = metrics[(metrics["dataset"] == "corpus") & (metrics["condition"] == "random 50%")]
+    more = pd.concat([metrics, rows.assign(condition="panel L1000")], ignore_index=True)
+    points = mask_curves(more, corpus, corpus.strict[0])["bulkformer"]
+    assert [share for share, _ in points] == [15, 50]
+
+
+def test_measures_are_named_in_words_even_if_unknown():
+    assert Measure("strict", "macro_f1", "pooled").title == "Strict: macro F1"
+    assert Measure("legacy", "new_metric", "fold_mean").name == "new metric, fold mean"
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "verdict"),
+    [
+        (Estimate(0.5, 0.4, 0.6), Estimate(0.2, 0.1, 0.3), "above"),
+        (Estimate(0.2, 0.1, 0.3), Estimate(0.5, 0.4, 0.6), "below"),
+        (Estimate(0.5, 0.3, 0.7), Estimate(0.4, 0.2, 0.6), "overlap"),
+        (Estimate(0.5, 0.4, 0.6), Estimate(0.3, 0.2, 0.4), "overlap"),
+        (Estimate(0.9), Estimate(0.1, 0.0, 0.2), "unknown"),
+        (None, Estimate(0.1, 0.0, 0.2), "unknown"),
+    ],
+)
+def test_a_reading_says_no_more_than_the_intervals_allow(one, other, verdict):
+    assert compare(one, other) == verdict
+
+
+def test_a_card_is_about_the_first_foundation_model_of_the_models_table(metrics):
+    pair = comparisons(metrics, "disease_annotation", CONFIG)[0]
+    shown = card(pair, "card", DESCRIBED)
+    assert shown.subject == "bulkformer"
+    assert {reading.verdict for reading in shown.readings} <= {"above", "below", "overlap"}
+    texts = " ".join(reading.text for reading in shown.readings)
+    assert "majority, the floor" in texts
+    assert "log tpm, the best simple model" in texts
+    assert "bulkformer random, its untrained architecture" in texts
+
+
+def test_without_a_foundation_model_a_card_says_so(metrics, corpus):
+    simple = {name: about for name, about in DESCRIBED.items() if "bulkformer" not in name}
+    shown = card(corpus, "card", simple)
+    assert shown.readings[0].text == "No foundation model was run on this dataset."
+
+
+def test_the_glance_holds_every_reading_of_every_card(metrics):
+    cards = [
+        card(pair, f"card-{number}", DESCRIBED)
+        for task in tasks_of(metrics)
+        for number, pair in enumerate(comparisons(metrics, task, CONFIG))
+    ]
+    table = glance(cards)
+    assert [row[0].text for row in table.rows] == [each.title for each in cards]
+    assert [(column.above, column.label) for column in table.columns[1:]] == [
+        ("legacy", "Against the floor"),
+        ("strict", "Against the floor"),
+        ("strict", "Against the best simple model"),
+        ("strict", "Against its untrained architecture"),
+    ]
+    shown = [cell.text for row in table.rows for cell in row[1:]]
+    assert shown == [reading.text.split(" ")[0] for each in cards for reading in each.readings]
