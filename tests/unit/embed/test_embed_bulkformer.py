@@ -24,6 +24,7 @@ def run_folder(tmp_path):
     """A tiny trained-looking run over the vocabulary of the test."""
     edges = np.random.default_rng(0).integers(0, N_GENES, size=(40, 2))
     edges = edges[edges[:, 0] != edges[:, 1]]
+    edges = np.unique(np.concatenate([edges, edges[:, ::-1]]), axis=0)
     graph = tmp_path / "edges.parquet"
     pd.DataFrame({"source": edges[:, 0], "target": edges[:, 1], "weight": 0.5}).to_parquet(graph)
     config = BulkFormerConfig(n_genes=N_GENES, dim=8, layers=1, heads=2)

@@ -23,7 +23,7 @@ SETTINGS = json.dumps({"mask_fractions": FRACTIONS, "mask_repeats": 2})
 
 def split(world: World, max_samples: int = 100) -> Path:
     path = world.root / "split.parquet"
-    imputation_split(world.corpus, ["external"], [world.samples("external")], max_samples, 42, path)
+    imputation_split(world.corpus, max_samples, 42, path, ["external"], [world.samples("external")])
     return path
 
 

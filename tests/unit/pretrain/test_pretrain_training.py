@@ -163,7 +163,12 @@ def test_a_loss_that_is_not_finite_names_the_samples(corpus, tmp_path):
 def test_a_corpus_without_validation_samples_stops_before_training(corpus, tmp_path):
     table = pd.read_parquet(corpus / "corpus.parquet").assign(split="train")
     table.to_parquet(tmp_path / "corpus.parquet")
-    run = train(corpus, tmp_path, corpus=tmp_path / "corpus.parquet")
+    run = subprocess.run(
+        [*command(corpus, tmp_path), f"--corpus={tmp_path / 'corpus.parquet'}"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert run.returncode == 1
     assert "no sample has split 'validation'" in run.stderr
 

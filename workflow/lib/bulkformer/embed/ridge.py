@@ -18,8 +18,6 @@ from bulkformer.embed.training import TrainingData
 # Correlated genes that are remembered for each one that a regression may use: with three quarters
 # of all genes hidden, as many as it may use are still visible on average.
 CANDIDATES_PER_PREDICTOR = 4
-# A correlation over fewer shared samples is noise and counts as 0.
-FEWEST_SHARED_SAMPLES = 10
 GENES_A_BLOCK = 512  # rows of the gene-by-gene correlations that are held at a time
 SYSTEMS_A_BLOCK = 8192  # small linear systems that are solved at a time: 26 MB at 20 predictors
 GATHERED_NUMBERS = 2**24  # numbers of candidate genes that are gathered at a time: 64 MB
@@ -37,10 +35,11 @@ class RidgeSettings:
 class Ridge(FittedEmbedder):
     """Predicts mean + spread * sum of coefficient * z-score over the chosen predictors.
 
-    Coefficients solve (R + penalty) b = r. R are correlations among predictors with unmeasured
-    values at the mean, which keeps R positive semi-definite; r are correlations with the hidden
-    gene over the samples that measured both. If all training samples measured all genes, this is
-    exactly ridge regression on z-scores. A gene without a visible predictor gets its mean.
+    Coefficients solve (R + penalty) b = r: correlations R among predictors and r with the hidden
+    gene, over the training samples that measured the hidden gene, unmeasured predictors at their
+    mean. That is exactly ridge regression on z-scores. Both sides must come from the same samples:
+    pairwise correlations are no covariance of anything, and systems of them predict far outside the
+    data. A gene without a visible predictor gets its mean.
     """
 
     settings_type = RidgeSettings
@@ -50,7 +49,8 @@ class Ridge(FittedEmbedder):
         tensors = self.state.tensors
         report_never_measured(name, tensors["count"])
         self.mean, self.spread = tensors["mean"], tensors["spread"]
-        self.directions = tensors["directions"]
+        self.count, self.training_scores = tensors["count"], tensors["scores"]
+        self.measured = tensors["measured"]
         self.candidates = tensors["candidates"]
         self.correlation = tensors["correlation"]
 
@@ -58,17 +58,17 @@ class Ridge(FittedEmbedder):
     def fit(cls, settings: RidgeSettings, training: TrainingData, seed: int) -> State:
         """Remember, per gene, its z-scores and the genes with which it correlates most.
 
-        Tensors: "directions" float32 [G, n], z-scores scaled to length 1; "candidates" int32 [G, c]
-        by falling |r|; "correlation" float32 [G, c], their r.
+        Tensors: "scores" float32 [G, n], z-scores, 0 where not measured; "measured" uint8
+        [G, n / 8], packed bits; "candidates" int32 [G, c] by falling |r|; "correlation" float32
+        [G, c], their r.
         """
         values = training.matrix(settings.max_samples, seed)
         scores, mean, spread, count = standardise(values)
-        length = np.sqrt(np.maximum(count * (spread > 0), 1)).astype(np.float32)
-        directions = np.ascontiguousarray((scores / length).T)
+        scores = np.ascontiguousarray(scores.T)
         n_candidates = min(CANDIDATES_PER_PREDICTOR * settings.predictors, training.n_genes - 1)
         candidates = np.empty((training.n_genes, n_candidates), dtype=np.int32)
         correlation = np.empty((training.n_genes, n_candidates), dtype=np.float32)
-        for genes, r in _correlations(directions, count, ~np.isnan(values)):
+        for genes, r in _correlations(scores, count):
             strength = np.abs(r)
             strength[np.arange(len(r)), np.arange(genes.start, genes.stop)] = -1  # not itself
             strongest = np.argpartition(-strength, n_candidates - 1, axis=1)[:, :n_candidates]
@@ -82,7 +82,8 @@ class Ridge(FittedEmbedder):
             "mean": mean,
             "spread": spread,
             "count": count,
-            "directions": directions,
+            "scores": scores,
+            "measured": np.packbits(~np.isnan(values).T, axis=1),
             "candidates": candidates,
             "correlation": correlation,
         }
@@ -93,12 +94,13 @@ class Ridge(FittedEmbedder):
         scores = z_scores(values, self.mean, self.spread)
         predicted = np.tile(self.mean, (len(values), 1))
         hidden_genes = np.flatnonzero(~visible.all(axis=0) & (self.spread > 0))
-        n_candidates, n_training = self.candidates.shape[1], self.directions.shape[1]
+        n_candidates, n_training = self.candidates.shape[1], self.training_scores.shape[1]
         step = max(1, GATHERED_NUMBERS // (n_candidates * n_training))
         for start in range(0, len(hidden_genes), step):
             genes = hidden_genes[start : start + step]
-            vectors = self.directions[self.candidates[genes]]
-            among = vectors @ vectors.transpose(0, 2, 1)
+            vectors = self.training_scores[self.candidates[genes]]
+            vectors *= np.unpackbits(self.measured[genes], axis=1, count=n_training)[:, None]
+            among = vectors @ vectors.transpose(0, 2, 1) / self.count[genes, None, None]
             sample, position = np.nonzero(~visible[:, genes])
             for first in range(0, len(sample), SYSTEMS_A_BLOCK):
                 rows = sample[first : first + SYSTEMS_A_BLOCK]
@@ -138,23 +140,11 @@ class Ridge(FittedEmbedder):
         return (coefficients * scores[rows[:, None], predictors]).sum(axis=1)
 
 
-def _correlations(
-    directions: np.ndarray, count: np.ndarray, measured: np.ndarray
-) -> Iterator[tuple[slice, np.ndarray]]:
-    """Yield (genes, r [genes, G]) over the samples that measured both genes of a pair.
+def _correlations(scores: np.ndarray, count: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
+    """Yield (genes, r [genes, G]) a block at a time, over the samples that measured each gene.
 
-    `directions` [G, n] have length 1, `count` [G] says how many samples measured a gene, `measured`
-    is bool [n, G].
+    `scores` [G, n] are z-scores, 0 where not measured; `count` [G] says how many samples did.
     """
-    packed, n_samples = np.unique(np.packbits(measured, axis=1), axis=0, return_counts=True)
-    patterns = np.unpackbits(packed, axis=1, count=len(directions)).astype(np.float32)
-    root = np.sqrt(count).astype(np.float32)
-    for start in range(0, len(directions), GENES_A_BLOCK):
-        genes = slice(start, min(start + GENES_A_BLOCK, len(directions)))
-        r = directions[genes] @ directions.T
-        if len(patterns) > 1:
-            shared = (patterns[:, genes] * n_samples[:, None]).T @ patterns
-            few = shared < FEWEST_SHARED_SAMPLES
-            r *= root[genes, None] * root / np.where(few, 1, shared)
-            r[few] = 0
-        yield genes, np.clip(r, -1, 1, out=r)
+    for start in range(0, len(scores), GENES_A_BLOCK):
+        genes = slice(start, min(start + GENES_A_BLOCK, len(scores)))
+        yield genes, scores[genes] @ scores.T / np.maximum(count[genes, None], 1).astype(np.float32)
