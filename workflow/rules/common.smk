@@ -104,11 +104,18 @@ def embedded_cohorts():
     return sorted({d["cohort"] for d in config["evaluate"]["disease_annotation"]["datasets"]})
 
 
+def cohorts_of(task):
+    """The cohorts that a task tests on, after those of the corpus that models learned from."""
+    tested = {
+        "imputation": config["evaluate"]["imputation"]["external_cohorts"],
+        "disease_annotation": embedded_cohorts(),
+    }
+    return list(dict.fromkeys(config["expression"]["corpus"]["cohorts"] + tested[task]))
+
+
 def all_cohorts():
     """Every cohort that the config uses anywhere, each once."""
-    names = config["expression"]["corpus"]["cohorts"] + embedded_cohorts()
-    names += config["evaluate"]["imputation"]["external_cohorts"]
-    return list(dict.fromkeys(names))
+    return list(dict.fromkeys(cohort for task in TASKS for cohort in cohorts_of(task)))
 
 
 def weights(model):

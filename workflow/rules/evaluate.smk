@@ -3,18 +3,18 @@
 
 
 rule exposure:
-    """Record which model has seen which cohort, so that no table hides it."""
+    """Record which model has seen which cohort of a task, so that no table hides it."""
     input:
         corpus="<results>/expression/corpus.parquet",
         samples=lambda wildcards: collect(
-            "<results>/expression/{cohort}/samples.parquet", cohort=all_cohorts()
+            "<results>/expression/{cohort}/samples.parquet", cohort=cohorts_of(wildcards.task)
         ),
     output:
-        "<results>/evaluate/exposure.parquet",
+        "<results>/evaluate/exposure/{task}.parquet",
     log:
-        "<logs>/evaluate/exposure.log",
+        "<logs>/evaluate/{task}_exposure.log",
     benchmark:
-        "<benchmarks>/evaluate/exposure.jsonl"
+        "<benchmarks>/evaluate/{task}_exposure.jsonl"
     conda:
         "../../envs/core.yaml"
     threads: 1
@@ -23,7 +23,7 @@ rule exposure:
         runtime=30,
     params:
         cohorts=lambda wildcards, input: flags(
-            {"cohort": all_cohorts(), "samples": list(input.samples)}
+            {"cohort": cohorts_of(wildcards.task), "samples": list(input.samples)}
         ),
         models=lambda wildcards: as_json({name: row["weights"] for name, row in MODELS.items()}),
         graph=config["pretrain"]["graph"],
@@ -37,7 +37,7 @@ rule metrics:
     input:
         predictions="<results>/evaluate/{task}/{protocol}/{model}/predictions.parquet",
         split="<results>/evaluate/splits/{task}.parquet",
-        exposure="<results>/evaluate/exposure.parquet",
+        exposure="<results>/evaluate/exposure/{task}.parquet",
     output:
         "<results>/evaluate/{task}/{protocol}/{model}/metrics.parquet",
     log:

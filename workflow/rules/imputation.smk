@@ -1,9 +1,7 @@
 # Task: predict expression values that were hidden. Needs the corpus, whose held-out samples and
 # groups no model has learned from, and external cohorts.
 IMPUTATION = config["evaluate"]["imputation"]
-IMPUTATION_COHORTS = list(
-    dict.fromkeys(config["expression"]["corpus"]["cohorts"] + IMPUTATION["external_cohorts"])
-)
+IMPUTATION_COHORTS = cohorts_of("imputation")
 
 
 rule imputation_split:

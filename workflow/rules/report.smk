@@ -32,7 +32,7 @@ rule render:
     input:
         provenance="<results>/report/provenance.json",
         metrics="<results>/evaluate/metrics.parquet",
-        exposure="<results>/evaluate/exposure.parquet",
+        exposure=collect("<results>/evaluate/exposure/{task}.parquet", task=TASKS),
         corpus="<results>/expression/corpus.json",
         coverage=collect("<results>/expression/{cohort}/coverage.json", cohort=all_cohorts()),
         graphs=collect("<results>/graph/{graph}.json", graph=GRAPHS),
@@ -58,6 +58,7 @@ rule render:
         many=lambda wildcards, input: flags(
             {
                 "coverage": list(input.coverage),
+                "exposure": list(input.exposure),
                 "graph": list(input.graphs),
                 "recovery": list(input.recoveries),
             }
@@ -65,7 +66,7 @@ rule render:
         title=config["report"]["title"],
     shell:
         "python -m bulkformer.report.render --title {params.title:q}"
-        " --provenance {input.provenance} --metrics {input.metrics} --exposure {input.exposure}"
+        " --provenance {input.provenance} --metrics {input.metrics}"
         " --corpus {input.corpus} {params.many} --history {input.history}"
         " --training {input.training} --literature {input.literature}"
         " --independent {input.independent} --page {output.page}"

@@ -86,3 +86,8 @@ def test_the_worst_cohort_decides_and_an_unknown_model_is_an_error(seen_world: W
     assert read.state("pca", ["corpus"], "held_out_groups") == "clean"
     with pytest.raises(InputError, match="no row for model 'nobody'"):
         read.weights("nobody")
+
+
+def test_a_union_with_coexpression_exposes_like_coexpression_itself(seen_world: World) -> None:
+    coexpression, union = (ledger(seen_world, graph) for graph in ("coexpression", "union"))
+    assert union["exposure"].tolist() == coexpression["exposure"].tolist()

@@ -99,7 +99,7 @@ def write_inputs(
         "title": "A report",
         "provenance": write("provenance.json"),
         "metrics": write("metrics.parquet"),
-        "exposure": write("exposure.parquet"),
+        "exposure": [write("exposure.parquet")],
         "corpus": write("corpus.json"),
         "coverage": [write(f"{name}.coverage.json") for name in cohorts],
         "graph": [write("coexpression.json"), write("string.json")],

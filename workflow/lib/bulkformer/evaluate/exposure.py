@@ -50,7 +50,7 @@ LEARNS_FROM = {
     "random": (),
     "none": (),
 }
-GRAPH_FROM_CORPUS = "coexpression"
+GRAPHS_FROM_CORPUS = ("coexpression", "union")
 WITH_GRAPH = ("trained", "random")
 Shared = dict[str, int]  # counts of samples by what they share with the corpus
 WORST_FIRST = ("seen_unlabelled", "seen_in_graph", "unknown", "clean")
@@ -76,7 +76,7 @@ def exposure(
     overlaps: dict[tuple[str, ...], dict[tuple[str, str], Shared]] = {}
     for model, weights in json.loads(models).items():
         learned = LEARNS_FROM.get(weights, ())
-        drawn = ("train",) if graph == GRAPH_FROM_CORPUS and weights in WITH_GRAPH else ()
+        drawn = ("train",) if graph in GRAPHS_FROM_CORPUS and weights in WITH_GRAPH else ()
         for splits in {learned, drawn}:
             if splits not in overlaps:
                 seen = _seen(rows, labels, splits)

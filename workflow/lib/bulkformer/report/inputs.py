@@ -78,6 +78,12 @@ def read_parquet(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
     return with_columns(path, table, columns)
 
 
+def read_ledgers(paths: list[Path]) -> pd.DataFrame:
+    """Return the ledgers of exposure of all tasks as one, each model and cohort once."""
+    ledgers = [read_parquet(path, EXPOSURE_COLUMNS) for path in paths]
+    return pd.concat(ledgers).drop_duplicates(["model", "cohort", "regime"], ignore_index=True)
+
+
 def read_literature(path: Path) -> pd.DataFrame:
     """Return a table of published values, as text with the digits of the source.
 

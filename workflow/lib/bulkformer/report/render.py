@@ -12,11 +12,11 @@ from bulkformer.cli import command
 from bulkformer.files import atomic
 from bulkformer.report.html import render_page
 from bulkformer.report.inputs import (
-    EXPOSURE_COLUMNS,
     HISTORY_COLUMNS,
     METRIC_COLUMNS,
     Inputs,
     read_json,
+    read_ledgers,
     read_literature,
     read_parquet,
     read_provenance,
@@ -28,7 +28,7 @@ def render(
     title: Annotated[str, Option(help="Heading of the page.")],
     provenance: Annotated[Path, Option(help="provenance.json of this report.")],
     metrics: Annotated[Path, Option(help="The long metrics table.")],
-    exposure: Annotated[Path, Option(help="exposure.parquet.")],
+    exposure: Annotated[list[Path], Option(help="Ledger of exposure of each task.")],
     corpus: Annotated[Path, Option(help="corpus.json.")],
     coverage: Annotated[list[Path], Option(help="coverage.json of each cohort.")],
     graph: Annotated[list[Path], Option(help="JSON of each gene graph.")],
@@ -44,7 +44,7 @@ def render(
     inputs = Inputs(
         provenance=read_provenance(provenance),
         metrics=read_parquet(metrics, METRIC_COLUMNS),
-        exposure=read_parquet(exposure, EXPOSURE_COLUMNS),
+        exposure=read_ledgers(exposure),
         corpus=read_json(corpus),
         coverage=[read_json(path) for path in coverage],
         graphs=[read_json(path) | {"graph": path.stem} for path in graph],
