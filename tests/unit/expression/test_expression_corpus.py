@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from bulkformer.errors import InputError
 from bulkformer.expression.corpus import corpus
-from bulkformer.expression.groups import Fractions, connected_components, split_groups
+from bulkformer.expression.groups import Fractions, sample_groups, split_groups
 from bulkformer.files import sha256
 
 FRACTIONS = Fractions(validation=0.1, held_out_groups=0.15, held_out_samples=0.1)
@@ -23,7 +23,7 @@ def studies(sizes):
 
 
 def split(table, seed=0, fractions=FRACTIONS):
-    groups = pd.Series(connected_components(table, ["study_id"]))
+    groups = pd.Series(sample_groups(table, ["study_id"]))
     return split_groups(table["sample_id"], groups, fractions, seed), groups
 
 
@@ -34,7 +34,7 @@ def test_a_superseries_joins_the_studies_that_it_holds():
             "study_id": ["GSE7,GSE3", "GSE3", "GSE9", "GSE9, GSE7", "GSE1"],
         }
     )
-    groups = connected_components(table, ["study_id"])
+    groups = sample_groups(table, ["study_id"])
     assert groups == ["study_id:GSE3"] * 4 + ["study_id:GSE1"]
 
 
@@ -46,14 +46,14 @@ def test_columns_join_samples_together_and_equal_values_of_two_columns_do_not():
             "patient_id": ["1", "2", "2", "x"],
         }
     )
-    groups = connected_components(table, ["study_id", "patient_id"])
+    groups = sample_groups(table, ["study_id", "patient_id"])
     assert groups[0] == groups[1] == groups[2] == "patient_id:1"
     assert groups[3] == "patient_id:x"
 
 
 def test_a_sample_without_any_value_is_a_group_of_its_own():
     table = pd.DataFrame({"sample_id": list("abc"), "study_id": [None, " , ", "GSE1"]})
-    assert connected_components(table, ["study_id"]) == [
+    assert sample_groups(table, ["study_id"]) == [
         "sample_id:a", "sample_id:b", "study_id:GSE1",
     ]  # fmt: skip
 

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from bulkformer.errors import InputError
 from bulkformer.evaluate.records import split_keys
+from bulkformer.expression.components import connected_components
 from bulkformer.files import write_table
 
 SCHEMA = pa.schema(
@@ -76,23 +77,9 @@ def connected_groups(keys: Sequence[str | None], units: Sequence[str]) -> list[s
 
     A group bears the alphabetically first of its keys.
     """
-    parent: dict[str, str] = {}
-
-    def root(key: str) -> str:
-        while parent[key] != key:
-            parent[key] = parent[parent[key]]
-            key = parent[key]
-        return key
-
-    first_keys: list[str | None] = []
-    for key in keys:
-        parts = split_keys(key)
-        for part in parts:
-            parent.setdefault(part, part)
-            one, other = sorted((root(parts[0]), root(part)))
-            parent[other] = one
-        first_keys.append(parts[0] if parts else None)
-    return [unit if key is None else root(key) for key, unit in zip(first_keys, units, strict=True)]
+    return connected_components(
+        [split_keys(key) or [unit] for key, unit in zip(keys, units, strict=True)]
+    )
 
 
 def choose_classes(

@@ -17,7 +17,7 @@ from typer import Option
 
 from bulkformer.cli import command
 from bulkformer.errors import InputError
-from bulkformer.expression.groups import Fractions, connected_components, split_groups
+from bulkformer.expression.groups import Fractions, sample_groups, split_groups
 from bulkformer.files import sha256, write_json, write_table
 
 SCHEMA = pa.schema(
@@ -44,7 +44,7 @@ def corpus(
         ignore_index=True,
     )
     # The rows of a repeated sample all take part here: they tell which studies share it.
-    kept["group"] = connected_components(kept, group_by)
+    kept["group"] = sample_groups(kept, group_by)
     repeated = kept["sample_id"].duplicated()
     table = kept[~repeated].reset_index(drop=True)
     fractions = Fractions(validation_fraction, held_out_group_fraction, held_out_sample_fraction)

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from bulkformer.errors import InputError
+from bulkformer.expression.components import connected_components
 
 TRAIN, VALIDATION = "train", "validation"
 HELD_OUT_GROUPS, HELD_OUT_SAMPLES = "held_out_groups", "held_out_samples"
@@ -30,7 +31,7 @@ class Fractions:
     held_out_samples: float
 
 
-def connected_components(samples: pd.DataFrame, group_by: list[str]) -> list[str]:
+def sample_groups(samples: pd.DataFrame, group_by: list[str]) -> list[str]:
     """Return the group of each sample: the component of samples that share any value.
 
     Parameters
@@ -42,28 +43,15 @@ def connected_components(samples: pd.DataFrame, group_by: list[str]) -> list[str
     "column:value" keys, whatever the order of the samples; a sample without any value is
     "sample_id:..." and a group of its own.
     """
-    parent: dict[str, str] = {}
-
-    def root(key: str) -> str:
-        while parent[key] != key:
-            parent[key] = parent[parent[key]]
-            key = parent[key]
-        return key
-
-    keys_of: dict[str, list[str]] = {sample_id: [] for sample_id in samples["sample_id"]}
+    keys: dict[str, list[str]] = {sample_id: [] for sample_id in samples["sample_id"]}
     for column in group_by:
         for sample_id, cell in zip(samples["sample_id"], samples[column], strict=True):
             if not pd.isna(cell):
                 values = [value.strip() for value in str(cell).split(",")]
-                keys_of[sample_id] += [f"{column}:{value}" for value in values if value]
-    for sample_id, keys in keys_of.items():
-        keys = keys or [f"sample_id:{sample_id}"]
-        for key in keys:
-            parent.setdefault(key, key)
-            first, second = sorted((root(keys[0]), root(key)))
-            parent[second] = first
-        keys_of[sample_id] = keys
-    return [root(keys_of[sample_id][0]) for sample_id in samples["sample_id"]]
+                keys[sample_id] += [f"{column}:{value}" for value in values if value]
+    named = connected_components([own or [f"sample_id:{each}"] for each, own in keys.items()])
+    group = dict(zip(keys, named, strict=True))
+    return [group[sample_id] for sample_id in samples["sample_id"]]
 
 
 def split_groups(
