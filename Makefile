@@ -25,13 +25,14 @@ setup: $(VENV)/installed
 # torch first and alone, so that nothing pulls another build of it.
 $(VENV)/installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name it with make PYTHON=...")'
+	@echo 'Installing PyTorch and the other packages into $(VENV): this takes minutes, once.'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --retries 1 --no-deps $(TORCH_INDEX) $(TORCH)
 	$(BIN)/pip install --quiet --editable ".[test]"
 	@touch $@
 
 demo: setup
-	snakemake --profile profiles/demo
+	snakemake --profile profiles/demo --quiet rules host
 	@echo
 	@echo "The report: $(CURDIR)/results/demo/report/index.html"
 

@@ -1,6 +1,8 @@
 """The demo, from simulated raw counts to the report, and what its known truth lets us ask."""
 
+import hashlib
 import json
+import re
 import time
 
 import pandas as pd
@@ -70,13 +72,16 @@ def test_a_second_run_has_nothing_to_do_also_after_the_library_was_touched(proje
 
 
 def test_a_changed_training_setting_trains_again_and_a_changed_title_does_not(project):
-    def planned(*overrides):
-        run = snakemake(project, *DEMO, "--dry-run", "--config", *overrides)
+    def planned(overlay):
+        (project / "overlay.yaml").write_text(overlay)
+        configs = ["config/config.yaml", "config/demo.yaml", "overlay.yaml"]
+        run = snakemake(project, *DEMO, "--dry-run", "--configfile", *configs)
         assert run.returncode == 0, run.stdout
-        return run.stdout.split("Job stats:")[1] if "Job stats:" in run.stdout else ""
+        return re.findall(r"^rule (\w+):", run.stdout, re.MULTILINE)
 
-    assert "train" in planned("pretrain={revision: 2}")
-    retitled = planned("report={title: another}")
+    assert "train" in planned("pretrain: {revision: 2}")
+    assert "train" not in planned("pretrain: {checkpoint_minutes: 7}")
+    retitled = planned("report: {title: another}")
     assert "render" in retitled
     assert "train" not in retitled
 
@@ -87,12 +92,24 @@ def test_the_coexpression_graph_recovers_planted_edges(results):
     assert recovery["precision"] > 10 * recovery["precision_by_chance"]
 
 
-def test_no_held_out_sample_shaped_the_graph_or_the_model(results):
+def test_groups_are_on_one_side_of_the_split(results):
     corpus = pd.read_parquet(results / "expression/corpus.parquet")
     by_split = corpus.groupby("split")["group"].agg(set)
     assert not by_split["train"] & by_split["held_out_groups"]
     assert not by_split["train"] & by_split["validation"]
+    assert not by_split["validation"] & by_split["held_out_groups"]
     assert by_split["held_out_samples"] <= by_split["train"]
+
+
+def test_graph_and_model_say_that_they_were_made_from_the_training_samples_alone(results):
+    corpus = pd.read_parquet(results / "expression/corpus.parquet")
+    training = sorted(corpus.loc[corpus["split"] == "train", "sample_id"])
+    expected = hashlib.sha256("\n".join(training).encode()).hexdigest()
+    model = json.loads((results / "pretrain/bulkformer_demo/provenance.json").read_text())
+    assert model["training_samples_sha256"] == expected
+    graph = json.loads((results / "graph/coexpression.json").read_text())
+    assert graph["samples_used"] == len(training)
+    assert graph["samples_sha256"] == expected
 
 
 def test_the_trained_model_beats_the_gene_mean_on_held_out_studies(metrics):

@@ -73,6 +73,60 @@ def test_every_key_has_a_description_and_stands_in_the_config_readme(root):
             assert f"`{key}`" in text, f"{key} is not explained in config/README.md"
 
 
+def value_rows(readme):
+    """Yield key, cell of the paper-scale value and cell of the demo's value of each key table."""
+    header = None
+    for line in readme.splitlines():
+        cells = [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+        if not cells:
+            header = None
+        elif cells[0] == "key":
+            header = cells
+            assert header[3:] in (
+                ["`config.yaml`", "`demo.yaml`"],
+                ["schema default", "`demo.yaml`"],
+            )
+        elif header and cells[0].startswith("`"):
+            assert len(cells) == len(header), line
+            yield header[3], cells[0].strip("`"), cells[3], cells[4]
+
+
+def look_up(settings, key):
+    """Return the value of a dotted key, of the first entry in a list, or None without one."""
+    for part in key.split("."):
+        settings = settings[0] if isinstance(settings, list) else settings
+        if not isinstance(settings, dict) or part not in settings:
+            return None
+        settings = settings[part]
+    return settings
+
+
+def written(cell):
+    return yaml.safe_load(cell.strip("`"))
+
+
+def test_the_config_readme_gives_the_values_of_the_config_and_of_the_demo(root):
+    schema = dict(keys(yaml.safe_load((root / "workflow/schemas/config.schema.yaml").read_text())))
+    paper = yaml.safe_load((root / "config/config.yaml").read_text())
+    demo = yaml.safe_load((root / "config/demo.yaml").read_text())
+    rows = list(value_rows((root / "config/README.md").read_text()))
+    leaves = {key for key, part in schema.items() if "properties" not in part}
+    assert leaves == {key for _, key, _, _ in rows}
+    for source, key, paper_cell, demo_cell in rows:
+        value = look_up(paper, key)
+        if source == "schema default":
+            value = schema[key]["default"]
+        elif value is None and paper_cell.startswith("not set: "):
+            value, paper_cell = schema[key]["default"], paper_cell.removeprefix("not set: ")
+        elif isinstance(value, list) and isinstance(value[0], dict):
+            value, paper_cell = len(value), paper_cell.removesuffix(" entries")
+        assert written(paper_cell) == value, f"{key} in config.yaml"
+        value = look_up(demo, key)
+        if value is None and demo_cell.startswith("e.g. "):
+            continue
+        assert written(demo_cell) == value, f"{key} in demo.yaml"
+
+
 @pytest.mark.parametrize("table", ["sources", "cohorts", "models"])
 def test_every_column_of_a_table_stands_in_the_config_readme(root, table):
     schema = yaml.safe_load((root / f"workflow/schemas/{table}.schema.yaml").read_text())

@@ -3,11 +3,35 @@ import csv
 import json
 import os
 import shlex
+from difflib import get_close_matches
 from pathlib import Path
 
+import yaml
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import best_match
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import validate
 
+
+def check(content, schema, where):
+    """Stop with one line that says where `content` breaks `schema`, and what was probably meant."""
+    path = Path(workflow.basedir) / "schemas" / f"{schema}.schema.yaml"
+    rules = yaml.safe_load(path.read_text())
+    error = best_match(Draft202012Validator(rules).iter_errors(content))
+    if error is None:
+        return
+    place = ".".join(map(str, error.absolute_path))
+    hint = ""
+    if error.validator == "additionalProperties":
+        known = list(error.schema["properties"])
+        unknown = next(key for key in error.instance if key not in known)
+        meant = get_close_matches(unknown, known, n=1)
+        hint = f"; did you mean '{meant[0]}'?" if meant else f"; known are {', '.join(known)}"
+    raise WorkflowError(f"{where}{place and f', {place}'}: {error.message}{hint}")
+
+
+check(config, "config", "the configuration")
+# Fills in the defaults.
 validate(config, "../schemas/config.schema.yaml")
 
 shell.prefix(f"export PYTHONPATH={shlex.quote(str(Path(workflow.basedir) / 'lib'))}; ")
@@ -26,11 +50,11 @@ def read_table(table, key):
         for number, row in enumerate(reader, start=2):
             where = f"{path}, line {number}"
             if None in row or None in row.values():
-                raise WorkflowError(f"{where}: not as many columns as the header has")
-            try:
-                validate(row, f"../schemas/{table}.schema.yaml")
-            except WorkflowError as error:
-                raise WorkflowError(f"{where}: {error}") from error
+                raise WorkflowError(
+                    f"{where}: not as many columns as the header's {len(reader.fieldnames)}; "
+                    "columns are separated by one tab"
+                )
+            check(row, table, where)
             identity = tuple(row[column] for column in key)
             identity = identity if len(key) > 1 else identity[0]
             if identity in rows:
@@ -59,6 +83,15 @@ def resource(path):
     if "$" in expanded:
         raise WorkflowError(f"'{path}': set this environment variable, or write the path itself")
     return expanded
+
+
+def check_on_disk(path, where):
+    """A path that no rule makes must be there: say so before anything runs."""
+    if path and not resource(path).startswith("<") and not os.path.exists(resource(path)):
+        raise WorkflowError(
+            f"{where}: {resource(path)} does not exist; correct the path, or name a 'source/file' "
+            f"of {config['tables']['sources']}"
+        )
 
 
 def flags(settings):
@@ -100,6 +133,13 @@ def corpus_samples():
     )
 
 
+def corpus_coverage():
+    return collect(
+        "<results>/expression/{cohort}/coverage.json",
+        cohort=config["expression"]["corpus"]["cohorts"],
+    )
+
+
 def embedded_cohorts():
     return sorted({d["cohort"] for d in config["evaluate"]["disease_annotation"]["datasets"]})
 
@@ -116,6 +156,11 @@ def cohorts_of(task):
 def all_cohorts():
     """Every cohort that the config uses anywhere, each once."""
     return list(dict.fromkeys(cohort for task in TASKS for cohort in cohorts_of(task)))
+
+
+def uses_gpu(model):
+    """1 for a network, trained or not, that takes a GPU where there is one."""
+    return int(MODELS[model]["embedder"] in ["bulkformer", "vae"])
 
 
 def weights(model):
@@ -155,6 +200,9 @@ def recoveries():
 
 for cohort in all_cohorts():
     look_up(COHORTS, cohort, "config: a cohort of expression.corpus or evaluate")
+    for column in ["expression", "samples"]:
+        place = f"{config['tables']['cohorts']}, cohort {cohort}, {column}"
+        check_on_disk(COHORTS[cohort][column], place)
 
 
 wildcard_constraints:

@@ -8,7 +8,8 @@ rule disease_annotation_split:
     input:
         samples=collect("<results>/expression/{cohort}/samples.parquet", cohort=embedded_cohorts()),
     output:
-        "<results>/evaluate/splits/disease_annotation.parquet",
+        split="<results>/evaluate/splits/disease_annotation.parquet",
+        sha256="<results>/evaluate/splits/disease_annotation.parquet.sha256",
     log:
         "<logs>/evaluate/disease_annotation_split.log",
     benchmark:
@@ -27,7 +28,7 @@ rule disease_annotation_split:
         seed=config["seed"],
     shell:
         "python -m bulkformer.evaluate.tasks.disease_annotation_split {params.cohorts}"
-        " --settings {params.settings:q} --seed {params.seed} --output {output} > {log} 2>&1"
+        " --settings {params.settings:q} --seed {params.seed} --output {output.split} > {log} 2>&1"
 
 
 rule disease_annotation_predictions:

@@ -20,6 +20,7 @@ rule fit:
     resources:
         mem_mb=lambda wildcards, attempt: 32000 * attempt,
         runtime=240,
+        gpu=lambda wildcards: uses_gpu(wildcards.model),
     params:
         corpus=lambda wildcards, input: flags(
             {"samples": list(input.samples), "store": list(input.stores)}
@@ -53,7 +54,7 @@ rule embed:
     resources:
         mem_mb=lambda wildcards, attempt: 16000 * attempt,
         runtime=480,
-        gpu=lambda wildcards: int(MODELS[wildcards.model]["kind"] == "foundation"),
+        gpu=lambda wildcards: uses_gpu(wildcards.model),
     params:
         weights=weights_flag,
         embedder=lambda wildcards: MODELS[wildcards.model]["embedder"],

@@ -2,6 +2,17 @@
 # has seen, and the metrics: every number is recomputed here from saved predictions, by one rule.
 
 
+def configuration_of(task, model):
+    """Everything in the config that shapes the numbers of a model in a task, to be hashed."""
+    trained = MODELS[model]["embedder"] == "bulkformer"
+    pretrain = {k: v for k, v in config["pretrain"].items() if k != "checkpoint_minutes"}
+    return {
+        "task": config["evaluate"][task],
+        "model": MODELS[model],
+        "pretrain": pretrain if trained else None,
+    }
+
+
 rule exposure:
     """Record which model has seen which cohort of a task, so that no table hides it."""
     input:
@@ -51,15 +62,15 @@ rule metrics:
         mem_mb=lambda wildcards, attempt: 8000 * attempt,
         runtime=120,
     params:
-        settings=lambda wildcards: as_json(config["evaluate"][wildcards.task]),
+        configuration=lambda wildcards: as_json(configuration_of(wildcards.task, wildcards.model)),
         bootstrap=config["evaluate"]["bootstrap"],
         seed=config["seed"],
     shell:
         "python -m bulkformer.evaluate.metrics --task {wildcards.task}"
         " --protocol {wildcards.protocol} --model {wildcards.model}"
         " --predictions {input.predictions} --split {input.split} --exposure {input.exposure}"
-        " --settings {params.settings:q} --bootstrap {params.bootstrap} --seed {params.seed}"
-        " --output {output} > {log} 2>&1"
+        " --configuration {params.configuration:q} --bootstrap {params.bootstrap}"
+        " --seed {params.seed} --output {output} > {log} 2>&1"
 
 
 rule collect_metrics:

@@ -77,6 +77,7 @@ rule corpus:
     """Split the pretraining corpus by study before anything learns from it."""
     input:
         samples=corpus_samples(),
+        coverage=corpus_coverage(),
     output:
         corpus="<results>/expression/corpus.parquet",
         summary="<results>/expression/corpus.json",
@@ -91,7 +92,9 @@ rule corpus:
         mem_mb=8000,
         runtime=60,
     params:
-        samples=lambda wildcards, input: flags({"samples": list(input.samples)}),
+        samples=lambda wildcards, input: flags(
+            {"samples": list(input.samples), "coverage": list(input.coverage)}
+        ),
         split=flags(
             {"cohort": config["expression"]["corpus"]["cohorts"]}
             | {

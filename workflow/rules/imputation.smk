@@ -12,7 +12,8 @@ rule imputation_split:
             "<results>/expression/{cohort}/samples.parquet", cohort=IMPUTATION["external_cohorts"]
         ),
     output:
-        "<results>/evaluate/splits/imputation.parquet",
+        split="<results>/evaluate/splits/imputation.parquet",
+        sha256="<results>/evaluate/splits/imputation.parquet.sha256",
     log:
         "<logs>/evaluate/imputation_split.log",
     benchmark:
@@ -32,7 +33,7 @@ rule imputation_split:
     shell:
         "python -m bulkformer.evaluate.tasks.imputation_split --corpus {input.corpus}"
         " {params.external} --max-samples {params.max_samples} --seed {params.seed}"
-        " --output {output} > {log} 2>&1"
+        " --output {output.split} > {log} 2>&1"
 
 
 rule imputation_predictions:
@@ -57,7 +58,7 @@ rule imputation_predictions:
     resources:
         mem_mb=lambda wildcards, attempt: 32000 * attempt,
         runtime=480,
-        gpu=lambda wildcards: int(MODELS[wildcards.model]["kind"] == "foundation"),
+        gpu=lambda wildcards: uses_gpu(wildcards.model),
     params:
         cohorts=lambda wildcards, input: flags(
             {

@@ -45,8 +45,10 @@ rule train:
         ),
         folder=lambda wildcards, output: str(Path(output.model).parent),
         state=lambda wildcards, output: f"{Path(output.model).parent}.state",
+    # tee must outlive a signal to the whole job, or the trainer could not say, nor save, anything.
     shell:
         "python -m bulkformer.pretrain.train --genes {input.genes} --corpus {input.corpus}"
         " {params.stores} --graph {input.graph} {params.settings}"
         " --checkpoint-minutes {resources.checkpoint_minutes}"
-        " --folder {params.folder} --state {params.state} 2>&1 | tee {log}"
+        " --folder {params.folder} --state {params.state} 2>&1"
+        " | (trap '' TERM USR1 INT; exec tee {log})"

@@ -4,6 +4,9 @@
 
 rule provenance:
     """Write down the resolved configuration and the versions that this report rests on."""
+    input:
+        # Not read: made anew with the numbers, so that the page never shows older versions.
+        metrics="<results>/evaluate/metrics.parquet",
     output:
         "<results>/report/provenance.json",
     log:

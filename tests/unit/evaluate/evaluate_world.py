@@ -1,5 +1,6 @@
 """A small planted world, written as the expression and embed stages write theirs."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +13,12 @@ import pyarrow.parquet as pq
 from bulkformer.embed.registry import fit
 from bulkformer.embed.training import read_training_data
 from bulkformer.evaluate.exposure import exposure
+from bulkformer.evaluate.tasks.disease_annotation_split import disease_annotation_split
+from bulkformer.evaluate.tasks.imputation_split import imputation_split
 from bulkformer.expression.store import create_store
 
 KEYS = ["study_id", "patient_id", "donor_id", "tissue", "disease", "cancer_type", "sample_type"]
+DATASET = {"name": "planted", "cohort": "series", "label": "disease", "group_by": "study_id"}
 
 
 @dataclass
@@ -87,8 +91,10 @@ class World:
             {
                 "cohort": cohort,
                 "sample_id": table["sample_id"],
-                "group": table["study_id"],
+                "group": "study_id:" + table["study_id"],
                 "study_id": table["study_id"],
+                "patient_id": table["patient_id"],
+                "donor_id": table["donor_id"],
                 "split": split,
             }
         ).to_parquet(self.corpus)
@@ -104,6 +110,43 @@ class World:
         paths = [self.samples(cohort) for cohort in cohorts]
         exposure(self.corpus, list(cohorts), paths, models, "string", path)
         return path
+
+
+def annotation_settings(**dataset: str) -> str:
+    """Section disease_annotation of the config, with one dataset."""
+    return json.dumps(
+        {
+            "datasets": [DATASET | dataset],
+            "legacy": {"folds": 5, "components": 5, "trees": 30},
+            "strict": {
+                "folds": 4,
+                "repeats": 2,
+                "heads": ["logistic_regression", "random_forest"],
+                "trees": 30,
+            },
+        }
+    )
+
+
+def split_annotation(world: World, text: str) -> Path:
+    """Write the folds of the dataset in the settings `text`."""
+    path = world.root / "split.parquet"
+    cohort = json.loads(text)["datasets"][0]["cohort"]
+    disease_annotation_split([cohort], [world.samples(cohort)], text, 42, path)
+    return path
+
+
+def split_imputation(world: World, max_samples: int = 100) -> Path:
+    """Write the test samples of the corpus and of the cohort `external`."""
+    path = world.root / "split.parquet"
+    imputation_split(world.corpus, max_samples, 42, path, ["external"], [world.samples("external")])
+    return path
+
+
+def configuration(task: str, embedder: str = "any", settings: str = "{}") -> str:
+    """What shapes the numbers of a model: section of the task, row of the model, no pretraining."""
+    row = {"model": "any", "embedder": embedder, "settings": settings}
+    return json.dumps({"task": json.loads(task), "model": row, "pretrain": None})
 
 
 def profiles(n: int, n_genes: int, rng: np.random.Generator) -> np.ndarray:

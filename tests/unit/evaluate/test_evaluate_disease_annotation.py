@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from evaluate_world import World
+from evaluate_world import World, annotation_settings, configuration, split_annotation
 from sklearn.metrics import f1_score
 
 from bulkformer.errors import InputError
@@ -16,31 +16,6 @@ from bulkformer.evaluate.collect import collect
 from bulkformer.evaluate.metrics import METRICS, metrics
 from bulkformer.evaluate.task import load_task
 from bulkformer.evaluate.tasks import disease_annotation as step
-from bulkformer.evaluate.tasks.disease_annotation_split import disease_annotation_split
-
-DATASET = {"name": "planted", "cohort": "series", "label": "disease", "group_by": "study_id"}
-
-
-def settings(**dataset: str) -> str:
-    return json.dumps(
-        {
-            "datasets": [DATASET | dataset],
-            "legacy": {"folds": 5, "components": 5, "trees": 30},
-            "strict": {
-                "folds": 4,
-                "repeats": 2,
-                "heads": ["logistic_regression", "random_forest"],
-                "trees": 30,
-            },
-        }
-    )
-
-
-def split(world: World, text: str) -> Path:
-    path = world.root / "split.parquet"
-    cohort = json.loads(text)["datasets"][0]["cohort"]
-    disease_annotation_split([cohort], [world.samples(cohort)], text, 42, path)
-    return path
 
 
 def predict(
@@ -55,12 +30,12 @@ def predict(
     return path
 
 
-def score(world: World, protocol: str, text: str, predictions: Path) -> pd.DataFrame:
+def score(world: World, protocol: str, text: str, predictions: Path, *model: str) -> pd.DataFrame:
     path = predictions.with_suffix(".metrics")
     ledger = world.ledger([json.loads(text)["datasets"][0]["cohort"]])
     metrics(
         "disease_annotation", protocol, "any", predictions, world.root / "split.parquet", ledger,
-        text, 60, 42, path,
+        configuration(text, *model), 60, 42, path,
     )  # fmt: skip
     return pd.read_parquet(path)
 
@@ -107,8 +82,8 @@ def planted(world: World) -> World:
 def test_a_label_that_is_the_study_fools_legacy_folds_and_not_strict_ones(
     confounded: World,
 ) -> None:
-    text = settings()
-    split(confounded, text)
+    text = annotation_settings()
+    split_annotation(confounded, text)
     legacy = score(confounded, "legacy", text, predict(confounded, "legacy", text))
     assert value(legacy, "weighted_f1", "fold_mean")["value"] > 0.9
     oracle = predict(confounded, "legacy", text, ["study_oracle"])
@@ -124,8 +99,8 @@ def test_a_label_that_is_the_study_fools_legacy_folds_and_not_strict_ones(
 
 
 def test_permuted_labels_score_at_chance_where_a_signal_is_planted(planted: World) -> None:
-    text = settings()
-    split(planted, text)
+    text = annotation_settings()
+    split_annotation(planted, text)
     found = score(planted, "strict", text, predict(planted, "strict", text))
     assert value(found, "macro_f1", "pooled", head="logistic_regression")["value"] > 0.8
     null = predict(planted, "strict", text, ["permuted_labels"])
@@ -137,19 +112,37 @@ def test_permuted_labels_score_at_chance_where_a_signal_is_planted(planted: Worl
 
 
 def test_within_a_study_disease_is_told_better_than_across_their_offsets(planted: World) -> None:
-    text = settings()
-    split(planted, text)
+    text = annotation_settings()
+    split_annotation(planted, text)
     found = score(planted, "strict", text, predict(planted, "strict", text, ["random_forest"]))
     within = value(found, "within_study_disease_auc", "weighted")["value"]
-    assert within > value(found, "disease_auc", "pooled")["value"]
+    assert within > value(found, "disease_auc", "weighted")["value"]
     assert within > 0.7
+
+
+def test_a_head_that_knows_nothing_ranks_at_exactly_one_half(world: World) -> None:
+    # Folds of studies differ in their share of cases, and a fold rich in cases leaves few of them
+    # to training: ranked over all folds at once, the majority would look worse than chance.
+    study = np.arange(150) // 10
+    sick = np.arange(150) % 10 < 2 + study % 7
+    labels = {
+        "study_id": [f"GSE{s}" for s in study],
+        "disease": np.where(sick, "asthma", "control").tolist(),
+    }
+    world.cohort("series", labels, vectors=np.ones((150, 2)))
+    text = annotation_settings()
+    split_annotation(world, text)
+    for protocol in ("legacy", "strict"):
+        table = score(world, protocol, text, predict(world, protocol, text, ["majority"]))
+        for metric in ("disease_auc", "within_study_disease_auc"):
+            assert value(table, metric, "weighted")["value"] == 0.5
 
 
 def test_noise_in_place_of_test_rows_leaves_fitted_heads_identical(
     planted: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    text = settings()
-    split(planted, text)
+    text = annotation_settings()
+    split_annotation(planted, text)
     fitted: list = []
 
     def keep(*arguments: object) -> object:
@@ -190,8 +183,8 @@ def test_noise_in_place_of_test_rows_leaves_fitted_heads_identical(
 
 
 def test_reported_f1_is_that_of_the_saved_predictions(confounded: World) -> None:
-    text = settings()
-    split(confounded, text)
+    text = annotation_settings()
+    split_annotation(confounded, text)
     predictions = predict(confounded, "legacy", text)
     table = score(confounded, "legacy", text, predictions)
     saved = pd.read_parquet(predictions)
@@ -215,8 +208,8 @@ def test_reported_f1_is_that_of_the_saved_predictions(confounded: World) -> None
 
 
 def test_every_number_says_where_it_comes_from(confounded: World) -> None:
-    text = settings()
-    split(confounded, text)
+    text = annotation_settings()
+    split_annotation(confounded, text)
     table = score(confounded, "strict", text, predict(confounded, "strict", text, ["majority"]))
     assert table.columns.tolist() == METRICS.names
     overall = table[table["fold"].isna() & table["group"].isna()]
@@ -225,67 +218,45 @@ def test_every_number_says_where_it_comes_from(confounded: World) -> None:
     for column in ("n", "n_groups", "exposure", "split_sha256", "config_sha256", "code_version"):
         assert table[column].notna().all()
     assert set(table.loc[table["repeat"].isna(), "n_seeds"]) == {2}
+    assert table[["variant", "pooling", "layer"]].isna().all(axis=None)
+    assert table["code_version"].str.fullmatch(r".+\+[0-9a-f]{12}").all()
 
 
-def test_a_patient_with_two_aliquots_lies_in_one_strict_fold_and_counts_once(
-    world: World,
-) -> None:
-    patients = [f"P{i}" for i in range(30)] * 2
-    labels = {
-        "patient_id": patients,
-        "cancer_type": [f"C{int(patient[1:]) % 3}" for patient in patients],
-        "sample_type": ["Primary Tumor"] * 50 + ["Solid Tissue Normal"] * 10,
-    }
-    world.cohort("tcga", labels)
-    text = settings(cohort="tcga", label="cancer_type", group_by="patient_id")
-    table = pd.read_parquet(split(world, text))
-    legacy, strict = (table[table["protocol"] == p] for p in ("legacy", "strict"))
-    assert len(legacy) == 60
-    assert legacy.groupby("group")["fold"].nunique().max() == 2
-    for _, repeat in strict.groupby("repeat"):
-        assert sorted(repeat["group"]) == sorted(set(patients))
+def test_rows_of_bulkformer_say_how_its_vectors_were_made(confounded: World) -> None:
+    text = annotation_settings()
+    split_annotation(confounded, text)
+    predictions = predict(confounded, "strict", text, ["majority"])
+    hashes = set()
+    for pooling in ("max", "mean_measured"):
+        model = ("bulkformer", json.dumps({"pooling": pooling}))
+        table = score(confounded, "strict", text, predictions, *model)
+        origin = table[["variant", "pooling", "layer"]].drop_duplicates().to_numpy().tolist()
+        assert origin == [["paper", pooling, "last"]]
+        hashes |= set(table["config_sha256"])
+    assert len(hashes) == 2
 
 
-def test_a_donor_with_many_tissues_lies_in_one_strict_fold(world: World) -> None:
-    labels = {"donor_id": [f"D{i // 4}" for i in range(48)], "tissue": ["a", "b", "c", "d"] * 12}
-    world.cohort("gtex", labels)
-    text = settings(cohort="gtex", label="tissue", group_by="donor_id")
-    table = pd.read_parquet(split(world, text)).query("protocol == 'strict'")
-    assert len(table) == 48 * 2
-    assert table.groupby(["repeat", "group"])["fold"].nunique().max() == 1
-    assert set(table["group_kind"]) == {"donor"}
-
-
-def test_a_disease_of_two_studies_is_dropped_and_said_so(
-    world: World, capsys: pytest.CaptureFixture[str]
-) -> None:
-    study = np.arange(60) // 5
-    label = np.where(study < 2, "rare", np.where(study < 7, "one", "other"))
-    world.cohort("series", {"study_id": [f"GSE{s}" for s in study], "disease": label.tolist()})
-    table = pd.read_parquet(split(world, settings()))
-    assert set(table.loc[table["protocol"] == "strict", "stratum"]) == {"one", "other"}
-    assert set(table.loc[table["protocol"] == "legacy", "stratum"]) == {"one", "other", "rare"}
-    assert "dropped 1 of 3 classes" in capsys.readouterr().err
-
-
-def test_one_testable_class_is_an_error_that_names_the_dataset(world: World) -> None:
-    labels = {"study_id": ["GSE1"] * 10 + ["GSE2"] * 10, "disease": ["a", "b"] * 10}
-    world.cohort("series", labels)
-    with pytest.raises(InputError, match="planted, strict"):
-        split(world, settings())
+def test_a_configuration_without_the_model_is_an_error(confounded: World) -> None:
+    path = confounded.root / "none.parquet"
+    for text, said in (("{}", "no key 'task'"), ("{", "not JSON")):
+        with pytest.raises(InputError, match=said):
+            split_annotation(confounded, annotation_settings())
+            ledger = confounded.ledger(["series"])
+            manifest = confounded.root / "split.parquet"
+            metrics("disease_annotation", "strict", "any", path, manifest, ledger, text, 9, 1, path)
 
 
 def test_a_sample_without_a_vector_is_an_error_that_names_it(planted: World) -> None:
-    text = settings()
-    split(planted, text)
+    text = annotation_settings()
+    split_annotation(planted, text)
     planted.cohort("series", {"disease": ["control"] * 119}, vectors=np.zeros((119, 3)))
     with pytest.raises(InputError, match="series_0119"):
         predict(planted, "strict", text)
 
 
 def test_joined_metrics_do_not_depend_on_order_and_repeat_no_number(confounded: World) -> None:
-    text = settings()
-    split(confounded, text)
+    text = annotation_settings()
+    split_annotation(confounded, text)
     parts = []
     for protocol in ("legacy", "strict"):
         predictions = predict(confounded, protocol, text, ["majority"])

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
 
 from bulkformer.errors import InputError
@@ -44,7 +45,14 @@ def test_same_rows_and_seed_give_the_same_head(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["pca_random_forest", "random_forest", "logistic_regression", "pca_logistic_regression"]
+    "name",
+    [
+        "pca_random_forest",
+        "random_forest",
+        "logistic_regression",
+        "pca_logistic_regression",
+        "nearest_neighbours",
+    ],
 )
 def test_a_planted_signal_is_found(name: str) -> None:
     test = rows(n=300, signal=4.0, seed=1)
@@ -103,6 +111,22 @@ def test_noise_is_met_with_a_stronger_penalty_than_signal() -> None:
         for one in (strong, noise)
     ]
     assert penalties[0] > penalties[1]
+
+
+def test_nearest_neighbours_agree_with_scikit_learn() -> None:
+    training, test = rows(n=80), rows(n=50, seed=1)
+    head = fit_head("nearest_neighbours", training, SETTINGS, 0)
+    scaler = StandardScaler().fit(training.vectors.astype(np.float64))
+    plain = KNeighborsClassifier(5, algorithm="brute")
+    plain.fit(scaler.transform(training.vectors.astype(np.float64)), training.labels)
+    expected = plain.predict_proba(scaler.transform(test.vectors.astype(np.float64)))
+    assert predict(head, test)[:, :3] == pytest.approx(expected)
+
+
+def test_of_neighbours_at_one_distance_the_earlier_count() -> None:
+    same = dataclasses.replace(rows(), vectors=np.ones((60, 12), dtype=np.float32))
+    probabilities = predict(fit_head("nearest_neighbours", same, SETTINGS, 0), rows())
+    assert (probabilities == [0.4, 0.4, 0.2, 0]).all()  # labels 0 1 2 0 1
 
 
 def test_the_study_oracle_knows_studies_and_falls_back_to_class_shares() -> None:

@@ -7,24 +7,17 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from evaluate_world import World
+from evaluate_world import World, configuration, split_imputation
 from scipy import stats
 
-from bulkformer.errors import InputError
 from bulkformer.evaluate.metrics import METRICS, metrics
+from bulkformer.evaluate.task import load_task
 from bulkformer.evaluate.tasks.imputation import hide, hiding_order, imputation
 from bulkformer.evaluate.tasks.imputation_scores import PREDICTIONS, summarise
-from bulkformer.evaluate.tasks.imputation_split import imputation_split
 from bulkformer.expression.store import ExpressionStore, create_store
 
 FRACTIONS = [0.15, 0.5]
 SETTINGS = json.dumps({"mask_fractions": FRACTIONS, "mask_repeats": 2})
-
-
-def split(world: World, max_samples: int = 100) -> Path:
-    path = world.root / "split.parquet"
-    imputation_split(world.corpus, max_samples, 42, path, ["external"], [world.samples("external")])
-    return path
 
 
 def predict(world: World, protocol: str, model: str, manifest: Path, name: str = "") -> Path:
@@ -42,7 +35,8 @@ def predict(world: World, protocol: str, model: str, manifest: Path, name: str =
 def score(world: World, protocol: str, model: str, manifest: Path, predictions: Path) -> Path:
     path = predictions.with_suffix(".metrics")
     ledger = world.ledger(["corpus", "external"], '{"gene_mean": "fitted", "visible_mean": "none"}')
-    metrics("imputation", protocol, model, predictions, manifest, ledger, SETTINGS, 50, 42, path)
+    origin = configuration(SETTINGS, "bulkformer", '{"pooling": "max"}')
+    metrics("imputation", protocol, model, predictions, manifest, ledger, origin, 50, 42, path)
     return path
 
 
@@ -57,41 +51,6 @@ def value(table: pd.DataFrame, metric: str, dataset: str, **where: object) -> fl
         rows = rows[rows["repeat"].isna()]
     assert len(rows) == 1
     return rows["value"].iloc[0]
-
-
-def test_the_split_keeps_what_the_strict_protocol_may_test(imputation_world: World) -> None:
-    table = pq.read_table(split(imputation_world)).to_pandas()
-    assert set(zip(table["protocol"], table["dataset"], table["regime"], strict=True)) == {
-        ("legacy", "corpus", "held_out_samples"),
-        ("strict", "corpus", "held_out_groups"),
-        ("legacy", "external", "external"),
-        ("strict", "external", "external"),
-    }
-    external = table[table["dataset"] == "external"]
-    legacy, strict = (external[external["protocol"] == p] for p in ("legacy", "strict"))
-    assert len(legacy) == 30
-    assert not set(strict["unit"]) & {f"external_{i:04d}" for i in range(26, 30)}  # normals
-    assert strict["group"].is_unique
-    assert set(external["group_kind"]) == {"patient"}
-
-
-def test_a_held_out_study_that_was_trained_on_is_an_error(imputation_world: World) -> None:
-    corpus = pd.read_parquet(imputation_world.corpus)
-    corpus.loc[corpus["group"] == "GSE12", "group"] = "GSE3"
-    corpus.to_parquet(imputation_world.corpus)
-    with pytest.raises(InputError, match="group 'GSE3' is held out and trained on"):
-        split(imputation_world)
-
-
-def test_external_samples_of_the_training_corpus_are_no_strict_test(world: World) -> None:
-    values = np.ones((4, world.n_genes))
-    world.cohort("corpus", {"study_id": ["GSE1", "GSE1", "GSE2", "GSE3"]}, values)
-    world.split_corpus("corpus", ["train", "train", "held_out_samples", "held_out_groups"])
-    labels = {"study_id": ["GSE1", "GSE8", "GSE9", "GSE8,GSE1"]}
-    world.cohort("external", labels, values)
-    table = pq.read_table(split(world)).to_pandas()
-    external = table[(table["dataset"] == "external") & (table["protocol"] == "strict")]
-    assert external["unit"].tolist() == ["external_0001", "external_0002"]
 
 
 def test_masks_do_not_depend_on_order_or_company_and_larger_shares_contain_smaller() -> None:
@@ -109,7 +68,7 @@ def test_masks_do_not_depend_on_order_or_company_and_larger_shares_contain_small
 
 
 def test_all_models_are_asked_for_the_same_hidden_values(imputation_world: World) -> None:
-    manifest = split(imputation_world)
+    manifest = split_imputation(imputation_world)
     keys = ["dataset", "condition", "repeat", "sample_id", "target_id", "y_true", "y_reference"]
     one, other = (
         pd.read_parquet(predict(imputation_world, "strict", model, manifest))
@@ -122,10 +81,12 @@ def test_all_models_are_asked_for_the_same_hidden_values(imputation_world: World
 def test_fewer_test_samples_keep_their_masks(imputation_world: World) -> None:
     keys = ["condition", "repeat", "sample_id", "target_id"]
     many = pd.read_parquet(
-        predict(imputation_world, "strict", "gene_mean", split(imputation_world))
+        predict(imputation_world, "strict", "gene_mean", split_imputation(imputation_world))
     )
     few = pd.read_parquet(
-        predict(imputation_world, "strict", "gene_mean", split(imputation_world, 5), "_few")
+        predict(
+            imputation_world, "strict", "gene_mean", split_imputation(imputation_world, 5), "_few"
+        )
     )
     many = many[many["sample_id"].isin(few["sample_id"].unique())]
     found, expected = (set(map(tuple, table[keys].astype(str).to_numpy())) for table in (few, many))
@@ -133,7 +94,7 @@ def test_fewer_test_samples_keep_their_masks(imputation_world: World) -> None:
 
 
 def test_the_gene_mean_pools_high_and_knows_nothing(imputation_world: World) -> None:
-    manifest = split(imputation_world)
+    manifest = split_imputation(imputation_world)
     for protocol in ("legacy", "strict"):
         predictions = predict(imputation_world, protocol, "gene_mean", manifest)
         table = pd.read_parquet(
@@ -150,10 +111,12 @@ def test_the_gene_mean_pools_high_and_knows_nothing(imputation_world: World) -> 
                 assert value(table, metric, "corpus", aggregation=aggregation) == 0
         assert value(table, "centred_per_sample_pearson", "corpus") == 0
         assert value(table, "mse_skill", "corpus") == 0
+        assert set(table["variant"]) == {"paper"}
+        assert table[["pooling", "layer"]].isna().all(axis=None)  # no sample vector is used
 
 
 def test_reported_metrics_are_those_of_the_saved_predictions(imputation_world: World) -> None:
-    manifest = split(imputation_world)
+    manifest = split_imputation(imputation_world)
     predictions = predict(imputation_world, "strict", "visible_mean", manifest)
     path = score(imputation_world, "strict", "visible_mean", manifest, predictions)
     table = pd.read_parquet(path)
@@ -180,7 +143,7 @@ def test_reported_metrics_are_those_of_the_saved_predictions(imputation_world: W
 def test_genes_that_a_cohort_did_not_measure_never_enter_a_strict_score(
     imputation_world: World,
 ) -> None:
-    manifest = split(imputation_world)
+    manifest = split_imputation(imputation_world)
     first = predict(imputation_world, "strict", "visible_mean", manifest)
     clean = score(imputation_world, "strict", "visible_mean", manifest, first).read_bytes()
     targets = set(pd.read_parquet(first).query("dataset == 'external'")["target_id"])
@@ -201,7 +164,7 @@ def test_genes_that_a_cohort_did_not_measure_never_enter_a_strict_score(
 def test_the_legacy_protocol_pads_absent_genes_with_zeros_and_scores_them(
     imputation_world: World,
 ) -> None:
-    manifest = split(imputation_world)
+    manifest = split_imputation(imputation_world)
     table = pd.read_parquet(predict(imputation_world, "legacy", "gene_mean", manifest))
     padded = table[
         (table["dataset"] == "external") & table["target_id"].isin(imputation_world.gene_ids[-10:])
@@ -211,8 +174,27 @@ def test_the_legacy_protocol_pads_absent_genes_with_zeros_and_scores_them(
     assert set(table["repeat"]) == {0}
 
 
+def test_models_are_ranked_by_a_measure_whose_interval_resamples_held_out_groups(
+    imputation_world: World,
+) -> None:
+    metric, aggregation = load_task("imputation").primary["strict"]
+    manifest = split_imputation(imputation_world)
+    predictions = predict(imputation_world, "strict", "visible_mean", manifest)
+    path = score(imputation_world, "strict", "visible_mean", manifest, predictions)
+    table = pd.read_parquet(path).query("repeat.isna()")
+    primary = table[(table["metric"] == metric) & (table["aggregation"] == aggregation)]
+    external = primary[primary["dataset"] == "external"]
+    assert set(external["ci_unit"]) == {"patient"}
+    corpus = primary[primary["dataset"] == "corpus"]
+    assert set(corpus["n_groups"]) == {4}
+    assert corpus["ci_unit"].isna().all()  # four studies are too few for an interval
+    assert set(table.query("metric == 'per_gene_pearson_deviation'")["ci_unit"]) == {"gene"}
+
+
 def test_one_row_group_holds_one_repeat_of_one_condition(imputation_world: World) -> None:
-    file = pq.ParquetFile(predict(imputation_world, "strict", "gene_mean", split(imputation_world)))
+    file = pq.ParquetFile(
+        predict(imputation_world, "strict", "gene_mean", split_imputation(imputation_world))
+    )
     assert file.schema_arrow.equals(PREDICTIONS)
     assert file.num_row_groups == 2 * len(FRACTIONS) * 2
     sums = summarise(file.read_row_group(0).unify_dictionaries())
@@ -221,7 +203,7 @@ def test_one_row_group_holds_one_repeat_of_one_condition(imputation_world: World
 
 
 def test_the_ledger_marks_a_study_that_was_trained_on(imputation_world: World) -> None:
-    manifest = split(imputation_world)
+    manifest = split_imputation(imputation_world)
     states = {}
     for protocol in ("legacy", "strict"):
         predictions = predict(imputation_world, protocol, "gene_mean", manifest)

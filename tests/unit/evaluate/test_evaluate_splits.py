@@ -1,5 +1,6 @@
 """Folds never cut a group, whatever the groups look like, and say why a class is not tested."""
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -116,6 +117,16 @@ def test_a_manifest_of_ones_own_passes_the_same_check(tmp_path: Path) -> None:
         read_manifest(path, "t", "strict")
     with pytest.raises(InputError, match="no row for t under the legacy"):
         read_manifest(path, "t", "legacy")
+
+
+def test_a_manifest_that_changed_since_it_was_frozen_is_an_error(tmp_path: Path) -> None:
+    path, frozen = tmp_path / "split.parquet", tmp_path / "split.parquet.sha256"
+    write_manifest(path, [manifest(units(["P1", "P2"]), [0, 1], **PLACE)])
+    assert frozen.read_text() == f"{hashlib.sha256(path.read_bytes()).hexdigest()}  split.parquet\n"
+    assert read_manifest(path, "t", "strict").num_rows == 2
+    pq.write_table(manifest(units(["P1", "P2"]), [1, 0], **PLACE), path)
+    with pytest.raises(InputError, match=r"changed since .* split\.parquet\.sha256"):
+        read_manifest(path, "t", "strict")
 
 
 def test_the_manifest_does_not_depend_on_the_order_of_its_parts(tmp_path: Path) -> None:

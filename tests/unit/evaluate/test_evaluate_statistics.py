@@ -65,7 +65,10 @@ def test_the_median_of_a_resample_is_that_of_its_units() -> None:
     assert estimate.value == pytest.approx(np.median(values))
 
 
-def test_two_groups_have_a_value_but_no_interval() -> None:
-    estimate = Bootstrap(50, 0).over_groups([np.array([[1.0, 1.0], [3.0, 1.0]])]).estimate(mean)
+def test_four_groups_have_a_value_but_no_interval_and_five_have_both() -> None:
+    sums = np.column_stack([[1.0, 3.0, 2.0, 2.0, 2.0], np.ones(5)])
+    estimate = Bootstrap(50, 0).over_groups([sums[:4]]).estimate(mean)
     assert (estimate.value, estimate.low, estimate.high) == (2.0, None, None)
+    estimate = Bootstrap(50, 0).over_groups([sums]).estimate(mean)
+    assert estimate.low < estimate.value < estimate.high
     assert Bootstrap(50, 0).mean_over_units(np.array([np.nan])).value is None

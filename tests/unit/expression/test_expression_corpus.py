@@ -10,7 +10,7 @@ from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
 from bulkformer.errors import InputError
-from bulkformer.expression.corpus import corpus
+from bulkformer.expression.corpus import COLUMNS, corpus
 from bulkformer.expression.groups import Fractions, sample_groups, split_groups
 from bulkformer.files import sha256
 
@@ -138,8 +138,9 @@ def write_samples(folder, cohort, rows):
     path = folder / cohort / "samples.parquet"
     path.parent.mkdir(parents=True, exist_ok=True)
     table = pd.DataFrame(rows, columns=["sample_id", "study_id", "kept"]).assign(cohort=cohort)
-    table["patient_id"] = None
+    table["patient_id"] = table["donor_id"] = None
     table.to_parquet(path)
+    path.with_name("coverage.json").write_text(json.dumps({"log_tpm_sha256": f"of {cohort}"}))
     return path
 
 
@@ -156,6 +157,7 @@ def two_cohorts(tmp_path):
 def make(paths, folder, cohorts=("one", "two"), group_by=("study_id",), seed=3):
     corpus(
         samples=paths,
+        coverage=[path.with_name("coverage.json") for path in paths],
         cohort=list(cohorts),
         group_by=list(group_by),
         validation_fraction=0.1,
@@ -172,7 +174,8 @@ def make(paths, folder, cohorts=("one", "two"), group_by=("study_id",), seed=3):
 
 def test_the_corpus_holds_every_kept_sample_once(two_cohorts, tmp_path):
     table, summary = make(two_cohorts, tmp_path)
-    assert list(table.columns) == ["cohort", "sample_id", "group", "study_id", "split"]
+    assert list(table.columns) == COLUMNS
+    assert set(table["log_tpm_sha256"]) == {"of one", "of two"}
     kept = pd.concat(map(pd.read_parquet, two_cohorts)).query("kept")
     assert sorted(table["sample_id"]) == sorted(set(kept["sample_id"]))
     assert table.loc[table["sample_id"] == "s0", "cohort"].tolist() == ["one"]
@@ -203,7 +206,7 @@ def test_an_absent_group_column_is_named_beside_those_that_are_there(two_cohorts
 def test_sample_tables_in_the_wrong_order_are_noticed(two_cohorts, tmp_path):
     with pytest.raises(InputError, match="holds the cohort 'two' and not 'one'"):
         make(two_cohorts[::-1], tmp_path)
-    with pytest.raises(InputError, match="2 cohorts but 1 sample tables"):
+    with pytest.raises(InputError, match="2 cohorts, 1 sample tables"):
         make(two_cohorts[:1], tmp_path)
 
 

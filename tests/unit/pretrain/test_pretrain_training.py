@@ -1,6 +1,8 @@
 """Training learns, resumes bit for bit, and stops with a reason."""
 
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -128,6 +130,39 @@ def test_a_changed_setting_never_continues_a_stale_state(corpus, tmp_path):
     other = train(corpus, tmp_path, learning_rate=0.02, epochs=1)
     assert other.returncode == 0
     assert "resumed" not in other.stderr
+
+
+def test_changed_values_never_continue_a_stale_state(corpus, tmp_path):
+    kill_after_first_checkpoint(corpus, tmp_path, signal.SIGTERM)
+    table = pd.read_parquet(corpus / "corpus.parquet").assign(log_tpm_sha256="another store")
+    table.to_parquet(tmp_path / "corpus.parquet")
+    other = subprocess.run(
+        [*command(corpus, tmp_path, epochs=1), f"--corpus={tmp_path / 'corpus.parquet'}"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert other.returncode == 0, other.stderr
+    assert "resumed" not in other.stderr
+
+
+def test_a_signal_to_the_whole_job_still_saves_through_the_pipe_of_the_rule(corpus, root, tmp_path):
+    rule = (root / "workflow/rules/pretrain.smk").read_text()
+    pipe = re.search(r"\" (\| .*tee) \{log\}", rule).group(1)
+    words = command(corpus, tmp_path, checkpoint_minutes=1e-9, epochs=500)
+    line = f"set -euo pipefail; {shlex.join(words)} 2>&1 {pipe} {tmp_path / 'log'})"
+    process = subprocess.Popen(
+        ["bash", "-c", line], stdout=subprocess.DEVNULL, start_new_session=True
+    )
+    while not list(tmp_path.glob("state/*/last.pt")):
+        assert process.poll() is None
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGTERM)
+    process.wait()
+    deadline = time.monotonic() + 30
+    while "stopped on request" not in (tmp_path / "log").read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def test_the_model_learns_more_than_the_gene_mean(corpus, tmp_path):

@@ -50,7 +50,7 @@ def test_the_same_figure_has_the_same_bytes():
 
 def test_names_with_dollars_and_angles_are_text_and_not_markup():
     text = chart(rows=[Row("a$x_1$<b>", "classical")])
-    assert "a$x 1$&lt;b&gt;" in text
+    assert "a$x_1$&lt;b&gt;" in text
 
 
 def test_a_long_history_is_thinned_and_keeps_every_validation():
@@ -107,3 +107,10 @@ def test_a_value_far_below_zero_is_an_arrow_at_the_edge_with_its_value_in_figure
     text = str(dot_chart("figure-d", "A skill below the axis", ROWS, [far], "mean"))
     assert ">−13.200<" in text
     assert ">−12" not in text  # no axis tick down there
+
+
+def test_a_curve_that_falls_below_the_axis_keeps_its_name_and_value():
+    curves = {"bulkformer": [(15.0, Estimate(0.6)), (50.0, Estimate(-2.3))]}
+    panel = CurvePanel("Strict", "skill", curves)
+    text = str(mask_curves("figure-d", "Curves", ROWS, [panel], "mean"))
+    assert "bulkformer (−2.300)" in text

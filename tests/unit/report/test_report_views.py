@@ -5,13 +5,15 @@ import pytest
 from report_mock import CONFIG, MODELS, described, metrics_table
 
 from bulkformer.errors import InputError
-from bulkformer.report.conclusions import card, compare, glance
+from bulkformer.report.conclusions import card, glance
 from bulkformer.report.figures import Estimate
+from bulkformer.report.masks import mask_curves
+from bulkformer.report.readings import compare
+from bulkformer.report.tables import metric_cell
 from bulkformer.report.views import (
     Measure,
     comparisons,
     headline_condition,
-    mask_curves,
     overall,
     tasks_of,
 )
@@ -118,15 +120,15 @@ def test_a_reading_says_no_more_than_the_intervals_allow(one, other, verdict):
     assert compare(one, other) == verdict
 
 
-def test_a_card_is_about_the_first_foundation_model_of_the_models_table(metrics):
+def test_a_card_is_about_the_model_named_bulkformer(metrics):
     pair = comparisons(metrics, "disease_annotation", CONFIG)[0]
     shown = card(pair, "card", DESCRIBED)
     assert shown.subject == "bulkformer"
     assert {reading.verdict for reading in shown.readings} <= {"above", "below", "overlap"}
     texts = " ".join(reading.text for reading in shown.readings)
-    assert "majority, the floor" in texts
-    assert "log tpm, the best simple model" in texts
-    assert "bulkformer random, its untrained architecture" in texts
+    assert "permuted_labels, the floor" in texts
+    assert "log_tpm, the best simple model" in texts
+    assert "bulkformer_random, its untrained architecture" in texts
 
 
 def test_without_a_foundation_model_a_card_says_so(metrics, corpus):
@@ -142,12 +144,93 @@ def test_the_glance_holds_every_reading_of_every_card(metrics):
         for number, pair in enumerate(comparisons(metrics, task, CONFIG))
     ]
     table = glance(cards)
-    assert [row[0].text for row in table.rows] == [each.title for each in cards]
+    lines = [line for each in cards for line in each.glances]
+    assert [row[0].text for row in table.rows] == [line.title for line in lines]
     assert [(column.above, column.label) for column in table.columns[1:]] == [
         ("legacy", "Against the floor"),
         ("strict", "Against the floor"),
         ("strict", "Against the best simple model"),
+        ("legacy", "Against its untrained architecture"),
         ("strict", "Against its untrained architecture"),
     ]
     shown = [cell.text for row in table.rows for cell in row[1:]]
-    assert shown == [reading.text.split(" ")[0] for each in cards for reading in each.readings]
+    assert shown == [reading.text.split(" ")[0] for line in lines for reading in line.readings]
+
+
+def test_the_glance_has_a_row_for_every_mask_and_names_that_of_the_training(metrics):
+    cards = [
+        card(pair, "card", DESCRIBED, 0.15) for pair in comparisons(metrics, "imputation", CONFIG)
+    ]
+    notes = {row[0].text: row[0].note for row in glance(cards).rows}
+    assert "corpus, random 50% of genes hidden" in notes
+    for title, note in notes.items():
+        assert ("15% is what the model was trained on" in note) == ("random 15%" in title)
+
+
+def test_a_collapse_at_another_mask_stands_in_the_card(metrics):
+    hard = (metrics["condition"] == "random 50%") & (metrics["model"] == "bulkformer")
+    hard &= metrics["metric"] == "mse_skill"
+    worse = metrics.assign(
+        **{name: metrics[name].where(~hard, -2.0) for name in ("value", "ci_low", "ci_high")}
+    )
+    shown = card(comparisons(worse, "imputation", CONFIG)[0], "card", DESCRIBED, 0.15)
+    assert [each.text for each in shown.elsewhere] == ["with random 50% hidden: below gene_mean"]
+
+
+def test_the_higher_floor_of_a_measure_is_the_one_that_counts(metrics):
+    pair = comparisons(metrics, "disease_annotation", CONFIG)[0]
+    assert pair.higher_floor(pair.strict[0]) == "permuted_labels"
+    without = comparisons(metrics[metrics["model"] != "permuted_labels"], pair.task, CONFIG)[0]
+    assert without.higher_floor(without.strict[0]) == "majority"
+
+
+def test_a_card_shows_every_strict_head_both_floors_and_the_study_oracle(metrics):
+    pair = comparisons(metrics, "disease_annotation", CONFIG)[0]
+    shown = card(pair, "card", DESCRIBED)
+    headings = [column.label for column in shown.table.columns]
+    assert "Macro F1, logistic_regression" in headings
+    assert "Macro F1, random_forest" in headings
+    rows = {row[0].text: row[0].note for row in shown.table.rows}
+    assert {"bulkformer", "bulkformer_random", "majority", "permuted_labels"} <= set(rows)
+    assert "the label is the study" in rows["study_oracle"]
+
+
+def test_groups_are_named_and_a_label_that_is_the_study_is_said(metrics):
+    oracle = (metrics["model"] == "study_oracle") & (metrics["dataset"] == "tcga_cancer_type")
+    known = metrics.assign(value=metrics["value"].where(~oracle, 1.0))
+    cards = {
+        pair.dataset: card(pair, "card", DESCRIBED)
+        for pair in comparisons(known, "disease_annotation", CONFIG)
+    }
+    assert cards["tcga_cancer_type"].facts[0] == "Groups of this dataset: patients."
+    assert "one study may lie on both sides" in cards["tcga_cancer_type"].facts[1]
+    assert cards["tcga_cancer_type"].cautions[0].startswith("The label is the study: study_oracle")
+    assert cards["disignatlas_disease"].facts == ["Groups of this dataset: studies."]
+    assert cards["disignatlas_disease"].cautions == []
+
+
+def test_only_external_cohorts_bear_the_footnote_on_unmeasured_genes(metrics):
+    shown = {
+        pair.dataset: card(pair, "card", DESCRIBED)
+        for pair in comparisons(metrics, "imputation", CONFIG)
+    }
+    assert shown["corpus"].footnotes == []
+    assert "as zeros" in shown["tcga"].footnotes[0]
+
+
+@pytest.mark.parametrize(
+    ("change", "note", "flag"),
+    [
+        ({"n_groups": 12}, "[0.400, 0.600]", ""),
+        ({"n_groups": 3}, "[0.400, 0.600]", "3 studies"),
+        ({"n_groups": 1}, "[0.400, 0.600]", "1 study"),
+        ({"n_groups": 3, "ci_low": None, "ci_high": None}, "no interval: only 3 groups", ""),
+    ],
+)
+def test_an_interval_over_few_groups_says_over_how_many(change, note, flag):
+    row = {
+        "value": 0.5, "ci_low": 0.4, "ci_high": 0.6, "n": 40, "ci_unit": "study", "n_boot": 200,
+        "n_seeds": 1, "exposure": "clean", "split_sha256": "ab" * 32, "head": None,
+    }  # fmt: skip
+    cell = metric_cell(row | change)
+    assert (cell.note, cell.flag) == (note, flag)

@@ -11,6 +11,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+SOURCE_SUFFIXES = {".py", ".j2", ".css", ".js"}
+
 
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
@@ -44,3 +46,14 @@ def sha256(path: Path) -> str:
     """Return the SHA-256 of a file as a hexadecimal string, reading it in blocks."""
     with path.open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def library_hash(folder: Path) -> str:
+    """Return one SHA-256 over names and bytes of all source files below `folder`, sorted."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        if path.suffix in SOURCE_SUFFIXES:
+            name = path.relative_to(folder).as_posix()
+            digest.update(f"{name}\0{path.stat().st_size}\0".encode())
+            digest.update(path.read_bytes())
+    return digest.hexdigest()

@@ -56,6 +56,9 @@ class HeadSettings:
     trees: int
 
 
+NEIGHBOURS = 5
+BLOCK = 1024  # training rows whose distances are computed at once, in double precision
+
 Fit = Callable[[TrainingRows, HeadSettings, int], FittedHead]
 
 
@@ -101,6 +104,30 @@ class ProjectedLogisticRegression:
         return self.regression.predict(self.axes.transform(vectors), studies)
 
 
+@dataclass(frozen=True)
+class NearestNeighbours:
+    """Training rows `vectors` [n, d] and what standardises them, `mean` and `scale` [d]."""
+
+    mean: np.ndarray
+    scale: np.ndarray
+    vectors: np.ndarray
+    labels: np.ndarray
+    n_classes: int
+
+    def predict(self, vectors: np.ndarray, studies: np.ndarray) -> np.ndarray:
+        """Return the class shares of the nearest training rows; of equals the earlier is nearer."""
+        own = (vectors - self.mean) / self.scale
+        parts = []
+        for start in range(0, len(self.vectors), BLOCK):
+            block = (self.vectors[start : start + BLOCK] - self.mean) / self.scale
+            # Squared distance less the square of the test row, which all training rows share.
+            parts.append((block**2).sum(axis=1) - 2 * own @ block.T)
+        # Rounding keeps ties free of the last bit, which differs between machines.
+        distance = np.round(np.concatenate(parts, axis=1) / len(self.mean), 9)
+        nearest = np.argsort(distance, axis=1, kind="stable")[:, :NEIGHBOURS]
+        return np.stack([_shares(self.labels[rows], self.n_classes) for rows in nearest])
+
+
 def pca_random_forest(rows: TrainingRows, settings: HeadSettings, seed: int) -> FittedHead:
     """The paper's head: principal components of the training rows, then a random forest."""
     axes = fit_principal_axes(rows.vectors, settings.components)
@@ -131,6 +158,14 @@ def pca_logistic_regression(rows: TrainingRows, settings: HeadSettings, seed: in
             axes.transform(rows.vectors), rows.labels, rows.groups, rows.n_classes, seed
         ),
     )
+
+
+def nearest_neighbours(rows: TrainingRows, settings: HeadSettings, seed: int) -> FittedHead:
+    """The labels of the most similar training rows, by distance of standardised vectors."""
+    mean = rows.vectors.mean(axis=0, dtype=np.float64)
+    scale = rows.vectors.std(axis=0, dtype=np.float64)
+    scale[scale == 0] = 1
+    return NearestNeighbours(mean, scale, rows.vectors, rows.labels, rows.n_classes)
 
 
 def majority(rows: TrainingRows, settings: HeadSettings, seed: int) -> FittedHead:
@@ -164,6 +199,7 @@ HEADS: dict[str, Fit] = {
         random_forest,
         logistic_regression,
         pca_logistic_regression,
+        nearest_neighbours,
         majority,
         study_oracle,
         permuted_labels,

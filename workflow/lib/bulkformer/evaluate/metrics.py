@@ -7,18 +7,19 @@ which interval over what, from which split, and whether the model had seen the d
 import hashlib
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import pyarrow as pa
 from typer import Option
 
 import bulkformer
 from bulkformer.cli import command
+from bulkformer.errors import InputError
 from bulkformer.evaluate.exposure import Ledger
 from bulkformer.evaluate.splits import read_manifest
 from bulkformer.evaluate.statistics import Bootstrap
 from bulkformer.evaluate.task import Scoring, load_task, open_predictions
-from bulkformer.files import sha256, write_table
+from bulkformer.files import library_hash, sha256, write_table
 
 METRICS = pa.schema(
     [
@@ -64,7 +65,10 @@ def metrics(
     predictions: Annotated[Path, Option(help="predictions.parquet of the model.")],
     split: Annotated[Path, Option(help="Manifest of the task.")],
     exposure: Annotated[Path, Option(help="exposure.parquet.")],
-    settings: Annotated[str, Option(help="The task's section of the config, as JSON.")],
+    configuration: Annotated[
+        str,
+        Option(help="JSON {task: its section, model: its row, pretrain: section or null}."),
+    ],
     bootstrap: Annotated[int, Option(help="Resamples behind every interval.")],
     seed: Annotated[int, Option()],
     output: Annotated[Path, Option()],
@@ -80,18 +84,21 @@ def metrics(
         kinds[key] = row["group_kind"]
         cohorts.setdefault(key, set()).add(row["cohort"])
 
-    content = json.loads(settings)
+    content = _read_configuration(configuration)
+    settings = content["task"]
+    library = Path(bulkformer.__file__).parent
     constant = {
         "task": task,
         "protocol": protocol,
         "model": model,
         "weights": ledger.weights(model),
+        **_origin(content["model"], on_vectors=bool(benchmark.heads(protocol, settings))),
         "seed": seed,
         "split_sha256": sha256(split),
         "config_sha256": hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest(),
-        "code_version": bulkformer.__version__,
+        "code_version": f"{bulkformer.__version__}+{library_hash(library)[:12]}",
     }
-    scoring = Scoring(protocol, content, kinds, Bootstrap(bootstrap, seed))
+    scoring = Scoring(protocol, settings, kinds, Bootstrap(bootstrap, seed))
     rows = []
     for score in benchmark.score(open_predictions(predictions, benchmark), scoring):
         has_interval = score.estimate.low is not None
@@ -108,6 +115,33 @@ def metrics(
             }
         )
     write_table(output, pa.Table.from_pylist(rows, schema=METRICS))
+
+
+def _read_configuration(text: str) -> dict[str, Any]:
+    """Return everything in the config that shapes the numbers of a model in a task."""
+    try:
+        content = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise InputError(f"--configuration: not JSON ({error}); pass one quoted value") from error
+    absent = [name for name in ("task", "model", "pretrain") if name not in content]
+    if absent:
+        raise InputError(f"--configuration: no key '{absent[0]}'; add it (pretrain may be null)")
+    return content
+
+
+def _origin(model: dict[str, str], on_vectors: bool) -> dict[str, str | None]:
+    """Return variant, pooling and layer of a row of the models table.
+
+    Pooling and layer say how a sample vector was made; a task in which the model itself predicts
+    (`on_vectors` false) has none. BulkFormer is built as in its paper and pooled from its last
+    layer; other models have neither variants nor layers to choose from.
+    """
+    is_bulkformer = model["embedder"] == "bulkformer"
+    return {
+        "variant": "paper" if is_bulkformer else None,
+        "pooling": json.loads(model["settings"]).get("pooling") if on_vectors else None,
+        "layer": "last" if is_bulkformer and on_vectors else None,
+    }
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from bulkformer.errors import InputError
 from bulkformer.evaluate.records import split_keys
 from bulkformer.expression.components import connected_components
-from bulkformer.files import write_table
+from bulkformer.files import atomic, sha256, write_table
 
 SCHEMA = pa.schema(
     [
@@ -191,17 +191,29 @@ def check_groups(table: pa.Table, source: str) -> None:
 
 
 def write_manifest(path: Path, tables: Sequence[pa.Table]) -> None:
-    """Check, sort and write the manifest; same units and seed, same bytes."""
+    """Check, sort and write the manifest, and its SHA-256 beside it; same units, same bytes.
+
+    `<path>.sha256` is a line that `sha256sum --check` understands.
+    """
     table = pa.concat_tables(tables)
     check_groups(table, str(path))
     write_table(path, table.sort_by([(name, "ascending") for name in ORDER]))
+    with atomic(_hash_file(path)) as partial:
+        partial.write_text(f"{sha256(path)}  {path.name}\n")
 
 
 def read_manifest(path: Path, task: str, protocol: str) -> pa.Table:
     """Return the rows of one task and protocol, checked anew; raises InputError if there are none.
 
-    A manifest of one's own (published folds, for example) passes the same check.
+    A manifest of one's own (published folds, for example) passes the same check. Raises InputError
+    too if the manifest is not the one that `<path>.sha256` was written for, where that exists.
     """
+    frozen = _hash_file(path)
+    if frozen.exists() and frozen.read_text().split()[:1] != [sha256(path)]:
+        raise InputError(
+            f"{path}: changed since its hash was written to {frozen.name}; make the split again, "
+            "or remove that file if the manifest is your own"
+        )
     try:
         table = pq.read_table(path)
     except (OSError, pa.ArrowInvalid) as error:
@@ -215,3 +227,7 @@ def read_manifest(path: Path, task: str, protocol: str) -> pa.Table:
         raise InputError(f"{path}: no row for {task} under the {protocol} protocol; make it again")
     check_groups(chosen, str(path))
     return chosen
+
+
+def _hash_file(path: Path) -> Path:
+    return path.with_name(f"{path.name}.sha256")

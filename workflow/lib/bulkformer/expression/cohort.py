@@ -26,7 +26,7 @@ from bulkformer.expression.quality import (
 )
 from bulkformer.expression.store import create_store
 from bulkformer.expression.vocabulary import Vocabulary
-from bulkformer.files import write_json, write_table
+from bulkformer.files import sha256, write_json, write_table
 from bulkformer.sources.counts import Counts
 from bulkformer.sources.reader import open_cohort
 
@@ -96,6 +96,8 @@ def cohort(
         "samples_kept": int(quality["kept"].sum()),
         "samples_dropped": {reason: dropped[reason] for reason in REASONS if dropped[reason]},
         "thresholds": vars(thresholds),
+        # The identity of the values themselves, for whoever learns from them.
+        "log_tpm_sha256": sha256(log_tpm),
         "median_library_size": _median(quality, "library_size"),
         "median_genes_detected": _median(quality, "n_genes_detected"),
     }

@@ -5,6 +5,7 @@ patient or whatever else `group_by` names, also through other samples, are never
 training, validation and the strict test.
 """
 
+import json
 import sys
 from collections import Counter
 from pathlib import Path
@@ -20,13 +21,18 @@ from bulkformer.errors import InputError
 from bulkformer.expression.groups import Fractions, sample_groups, split_groups
 from bulkformer.files import sha256, write_json, write_table
 
-SCHEMA = pa.schema(
-    [(name, pa.string()) for name in ["cohort", "sample_id", "group", "study_id", "split"]]
-)
+# `log_tpm_sha256` is that of the cohort's store: with it, this file identifies the values that a
+# model learns from, and not only the names of the samples.
+COLUMNS = [
+    *("cohort", "sample_id", "group", "study_id", "patient_id", "donor_id", "split"),
+    "log_tpm_sha256",
+]
+SCHEMA = pa.schema([(name, pa.string()) for name in COLUMNS])
 
 
 def corpus(
     samples: Annotated[list[Path], Option(help="samples.parquet of each cohort.")],
+    coverage: Annotated[list[Path], Option(help="coverage.json of each, in the same order.")],
     cohort: Annotated[list[str], Option(help="Names of the cohorts, in the same order.")],
     group_by: Annotated[list[str], Option(help="Columns whose shared values tie samples.")],
     validation_fraction: Annotated[float, Option()],
@@ -37,8 +43,15 @@ def corpus(
     summary: Annotated[Path, Option(help="corpus.json to write.")],
 ) -> None:
     """Write which samples make up the corpus, in which group and on which side of the split."""
-    if len(samples) != len(cohort):
-        raise InputError(f"{len(cohort)} cohorts but {len(samples)} sample tables; give one each")
+    if not len(samples) == len(coverage) == len(cohort):
+        raise InputError(
+            f"{len(cohort)} cohorts, {len(samples)} sample tables, {len(coverage)} coverage files; "
+            "give one of each for every cohort"
+        )
+    stores = {
+        name: json.loads(path.read_text())["log_tpm_sha256"]
+        for name, path in zip(cohort, coverage, strict=True)
+    }
     kept = pd.concat(
         [read_kept(path, name, group_by) for path, name in zip(samples, cohort, strict=True)],
         ignore_index=True,
@@ -49,6 +62,7 @@ def corpus(
     table = kept[~repeated].reset_index(drop=True)
     fractions = Fractions(validation_fraction, held_out_group_fraction, held_out_sample_fraction)
     table["split"] = split_groups(table["sample_id"], table["group"], fractions, seed)
+    table["log_tpm_sha256"] = table["cohort"].map(stores)
     write_table(output, pa.Table.from_pandas(table, SCHEMA, preserve_index=False))
 
     by_split = Counter(table["split"])
@@ -75,7 +89,7 @@ def corpus(
 
 
 def read_kept(path: Path, cohort: str, group_by: list[str]) -> pd.DataFrame:
-    """Return cohort, sample_id, study_id and the columns `group_by` of the kept samples.
+    """Return who the kept samples are (cohort, sample, study, patient, donor) and `group_by`.
 
     Raises InputError if a column is absent, if the table is of another cohort, or if no sample was
     kept.
@@ -88,7 +102,7 @@ def read_kept(path: Path, cohort: str, group_by: list[str]) -> pd.DataFrame:
                 f"{', '.join(present)}. Correct expression.corpus.group_by, or name the column in "
                 "sample_columns of the cohorts table"
             )
-        columns = dict.fromkeys(["cohort", "sample_id", "study_id", "kept", *group_by])
+        columns = dict.fromkeys([*COLUMNS[:2], *COLUMNS[3:6], "kept", *group_by])
         table = pd.read_parquet(path, columns=list(columns))
     except (OSError, pa.ArrowException) as error:
         raise InputError(

@@ -84,11 +84,11 @@ class Progress:
 
 
 class StopRequest:
-    """Turns SIGTERM and SIGUSR1 (a job's time is nearly up) into a flag that the loop looks at."""
+    """Turns SIGTERM, SIGUSR1 and SIGINT into a flag that the loop looks at after each step."""
 
     def __init__(self) -> None:
         self.asked = False
-        for number in (signal.SIGTERM, signal.SIGUSR1):
+        for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):
             signal.signal(number, self._ask)
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
@@ -172,7 +172,7 @@ def fit(
     """Train `model` and leave it with the weights of the best validation loss.
 
     Goes on from the checkpoint in `state` if there is one. Ends the process with status STOPPED
-    after saving when SIGTERM or SIGUSR1 asked for it.
+    after saving when a signal asked for it.
     """
     per_step = settings.batch_size * settings.accumulate
     steps_per_epoch = math.ceil(len(training) / per_step)
@@ -184,14 +184,9 @@ def fit(
     progress = restore(model, optimiser, state)
     stop, saved_at = StopRequest(), time.monotonic()
     model.train()
-    bar = tqdm(
-        total=n_steps,
-        initial=progress.step,
-        unit="step",
-        mininterval=1.0,
-        file=sys.stderr,
-        ncols=100,
-    )
+    # A log file takes no moving bar, only a line now and then.
+    pause = 0.5 if sys.stderr.isatty() else 30
+    bar = tqdm(total=n_steps, initial=progress.step, unit="step", mininterval=pause, ncols=100)
     while progress.epoch < settings.epochs:
         order = epoch_order(len(training), settings.seed, progress.epoch)
         while progress.batch < steps_per_epoch:
@@ -205,8 +200,8 @@ def fit(
             optimiser.step()
             progress.step, progress.batch = progress.step + 1, progress.batch + 1
             progress.record("train", loss, rate)
+            bar.set_postfix(loss=f"{loss:.3f}", lr=f"{rate:.1e}", refresh=False)
             bar.update()
-            bar.set_postfix(loss=f"{loss:.3f}", best=f"{progress.best_loss:.3f}", lr=f"{rate:.1e}")
             due = time.monotonic() - saved_at > 60 * settings.checkpoint_minutes
             if stop.asked or due:
                 save(model, optimiser, progress, state)
@@ -224,6 +219,11 @@ def fit(
             progress.best_loss, progress.best_step = loss, progress.step
             save_checkpoint(state / "best.pt", model.state_dict())
         progress.epoch, progress.batch = progress.epoch + 1, 0
+        bar.write(
+            f"epoch {progress.epoch} of {settings.epochs}: validation loss {loss:.4f}, "
+            f"best {progress.best_loss:.4f} at step {progress.best_step}",
+            file=sys.stderr,
+        )
     bar.close()
     best = load_checkpoint(state / "best.pt")
     if best is None:

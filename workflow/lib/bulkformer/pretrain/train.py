@@ -67,9 +67,8 @@ def train(
         n_genes=training.n_genes, dim=dim, layers=layers, heads=heads, dropout=dropout
     )
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model = initialise(
-        config, read_graph(graph, training.n_genes), seed, prediction_start=float(mean.mean())
-    )
+    prediction_start = float(mean.mean())
+    model = initialise(config, read_graph(graph, training.n_genes), seed, prediction_start)
     if gene_start == "principal_components":
         model.gene_emb_onehot_layer.weight.data = principal_gene_vectors(training, dim)
     model = model.to(device)
@@ -107,7 +106,13 @@ def train(
     }
     write_json(folder / "provenance.json", summary)
     # Last, because the rule takes the presence of the weights for the end of the run.
-    save_run(folder, model, graph, genes, {"settings": identity["training"], "seed": seed})
+    save_run(
+        folder,
+        model,
+        graph,
+        genes,
+        {"settings": identity["training"], "prediction_start": prediction_start},
+    )
 
 
 def gene_mean_loss(samples: CorpusSamples, mean: torch.Tensor, settings: Training) -> float:

@@ -16,6 +16,7 @@ class Cell:
     note: str = ""
     mark: str = ""  # CSS class of a chip around the text
     help: str = ""  # shown when the pointer rests on the cell
+    flag: str = ""  # a warning below the small print
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,32 @@
 """What may be concluded: for each dataset one small table, and what its intervals allow to say.
 
-A reading compares two intervals that the metrics table holds; it makes no number and is no test.
+Numbers stand as they are in the metrics table; readings compare their intervals.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bulkformer.report.cells import MISSING, Cell, Column, Table, count, is_missing, label, plural
-from bulkformer.report.figures import Estimate
+from bulkformer.report.cells import (
+    MISSING,
+    Cell,
+    Column,
+    Table,
+    count,
+    decimal,
+    is_missing,
+    label,
+    plural,
+)
+from bulkformer.report.masks import is_training_mask
+from bulkformer.report.readings import (
+    VERDICTS,
+    Reading,
+    at_another_mask,
+    compare,
+    readings,
+    untrained_models,
+)
 from bulkformer.report.tables import (
     HASH_LETTERS,
     exposure_both,
@@ -18,85 +36,160 @@ from bulkformer.report.tables import (
 )
 from bulkformer.report.views import Comparison, Measure, MetricRow
 
-VERDICTS = {
-    "above": "above",
-    "below": "below",
-    "overlap": "overlapping",
-    "unknown": "not comparable",
-}
+SUBJECT = "bulkformer"
+ORACLE = "study_oracle"
+TRAINED = "{} is what the model was trained on"
+NEARLY_ALL = 0.9  # a study oracle from here up leaves next to nothing for expression to tell
+EXTERNAL_ZEROS = (
+    "Legacy scores genes that the cohort did not measure as zeros, strict does not score them: the "
+    "same samples give other values under the two protocols."
+)
 
 
 @dataclass(frozen=True)
-class Reading:
-    """Where an interval lies (above, below, overlap or unknown), by which measure, against what."""
+class Glance:
+    """One row of the overview: a dataset under one condition, and all readings of it."""
 
-    verdict: str
-    text: str
-    basis: str = ""
-    protocol: str = ""
-    role: str = ""
-    other: str = ""
+    title: str
+    note: str
+    readings: Sequence[Reading]
 
 
 @dataclass(frozen=True)
 class Card:
-    """One dataset: a heading, sentences, a small table, and what stands behind the numbers."""
+    """One dataset: a heading, sentences, a small table, and what stands behind the numbers.
+
+    `elsewhere` holds one line for each condition that the table does not show.
+    """
 
     kicker: str
     title: str
     subject: str
+    facts: Sequence[str]
     readings: Sequence[Reading]
+    elsewhere: Sequence[Reading]
+    cautions: Sequence[str]
     table: Table
+    footnotes: Sequence[str]
     basis: Sequence[str]
+    glances: Sequence[Glance]
 
 
-def card(comparison: Comparison, name: str, models: Mapping[str, Mapping[str, Any]]) -> Card:
+def card(
+    comparison: Comparison,
+    name: str,
+    models: Mapping[str, Mapping[str, Any]],
+    mask_fraction: float | None = None,
+    groups: str = "",
+) -> Card:
     """Return the card of one dataset.
 
     Parameters
     ----------
-    models : rows of the models table by name; the sentences are about the first foundation model
-        by name that took part, so that no result chooses it
+    models : rows of the models table by name; the sentences are about `bulkformer` or else the
+        first foundation model that took part, so that no result chooses it
+    mask_fraction : share of genes hidden in pretraining, where it is known
+    groups : kind of group that the configuration names, for data without any interval
     """
     kinds = {model: row.get("kind", "") for model, row in models.items()}
     present = set(comparison.rows["model"])
     foundation = [model for model in models if model in present and kinds[model] == "foundation"]
-    subject = min(foundation, default=None)
-    untrained = untrained_models(comparison, models)
-    legacy, strict = comparison.legacy, comparison.strict[0]
-    best = {measure: comparison.best_simple(measure, kinds) for measure in (legacy, strict)}
-
-    roles: dict[str, list[str]] = {model: [] for model in foundation}
-    if best[strict] == best[legacy] and best[strict]:
-        roles.setdefault(best[strict], []).append("best simple model under both")
-    else:
-        for measure in (strict, legacy):
-            if best[measure]:
-                role = f"best simple model, {measure.protocol}"
-                roles.setdefault(best[measure], []).append(role)
-    if comparison.floor:
-        roles.setdefault(comparison.floor, []).append("the floor: knows nothing of the sample")
-    for model in untrained:
-        roles.setdefault(model, []).append("untrained weights")
+    subject = SUBJECT if SUBJECT in foundation else next(iter(foundation), None)
+    kicker = label(comparison.task).capitalize()
+    glances = []
+    for each in (comparison, *comparison.others):
+        known = is_training_mask(each.condition, mask_fraction)
+        trained = f"; {TRAINED.format(each.condition.split()[-1])}" if known else ""
+        found = readings(each, subject, kinds, untrained_models(each, models))
+        glances.append(Glance(comparison_title(each), kicker + trained, found))
     return Card(
-        kicker=label(comparison.task).capitalize(),
+        kicker=kicker,
         title=comparison_title(comparison),
-        subject=label(subject or ""),
-        readings=readings(comparison, subject, best, untrained),
-        table=card_table(comparison, name, roles, models),
+        subject=str(subject or ""),
+        facts=facts(comparison, mask_fraction, groups),
+        readings=glances[0].readings,
+        elsewhere=[at_another_mask(each, subject) for each in comparison.others if subject],
+        cautions=cautions(comparison),
+        table=card_table(comparison, name, roles(comparison, foundation, kinds, models), models),
+        footnotes=[EXTERNAL_ZEROS]
+        if comparison.task == "imputation" and "external" in comparison.regimes.values()
+        else [],
         basis=basis(comparison, subject or comparison.floor),
+        glances=glances,
     )
 
 
+def roles(
+    comparison: Comparison,
+    foundation: Sequence[str],
+    kinds: Mapping[str, str],
+    models: Mapping[str, Mapping[str, Any]],
+) -> dict[str, list[str]]:
+    """Return the models of a card with what each stands for."""
+    found: dict[str, list[str]] = {model: [] for model in foundation}
+    legacy, strict = comparison.legacy, comparison.strict[0]
+    best = {measure: comparison.best_simple(measure, kinds) for measure in (strict, legacy)}
+    if best[strict] == best[legacy] and best[strict]:
+        found.setdefault(best[strict], []).append("best simple model under both")
+    else:
+        for measure, model in best.items():
+            if model:
+                found.setdefault(model, []).append(f"best simple model, {measure.protocol}")
+    present = set(comparison.rows["model"])
+    for model, role in comparison.floors.items():
+        if model in present or model == comparison.floor:
+            found.setdefault(model, []).append(role)
+    if ORACLE in present:
+        found.setdefault(ORACLE, []).append(
+            "says the most frequent class of the sample's study; high: the label is the study"
+        )
+    for model in untrained_models(comparison, models):
+        found.setdefault(model, []).append("untrained weights")
+    return found
+
+
+def facts(comparison: Comparison, mask_fraction: float | None, groups: str) -> list[str]:
+    """Say which groups strict keeps apart, and whether the mask is that of the training."""
+    measure = comparison.strict[0]
+    rows = comparison.rows
+    own = rows[(rows["protocol"] == "strict") & (rows["metric"] == measure.metric)]
+    unit = next((each for each in own["ci_unit"] if not is_missing(each)), groups)
+    found = []
+    if unit:
+        found.append(f"Groups of this dataset: {plural(unit)}.")
+        if comparison.task != "imputation" and unit != "study":
+            found.append("Samples of one study may lie on both sides of a split.")
+    if is_training_mask(comparison.condition, mask_fraction):
+        found.append(f"{TRAINED.format(comparison.condition.split()[-1])}.")
+    return found
+
+
+def cautions(comparison: Comparison) -> list[str]:
+    """Say where knowing the study is enough to know the label, under the strict protocol."""
+    measure = comparison.strict[0]
+    oracle = comparison.estimate(ORACLE, measure)
+    if oracle is None:
+        return []
+    value = f"{ORACLE} reaches {decimal(oracle.value)} ({measure.protocol} {measure.name})"
+    if oracle.value >= NEARLY_ALL:
+        return [f"The label is the study: {value} without looking at any gene."]
+    floor = comparison.estimate(comparison.higher_floor(measure), measure)
+    if compare(oracle, floor) == "above":
+        return [f"The study tells part of the label: {value}, above the floor."]
+    return []
+
+
 def glance(cards: Sequence[Card]) -> Table:
-    """Return all readings in one table: a row a dataset, a column for what it is compared with."""
-    places = [(r.protocol, r.role) for card in cards for r in card.readings if r.role]
-    columns = list(dict.fromkeys(places))
+    """Return all readings in one table: a row a dataset and condition, a column a comparison."""
+    lines = [line for card in cards for line in card.glances]
+    columns = list(
+        dict.fromkeys((r.protocol, r.role) for each in lines for r in each.readings if r.role)
+    )
     rows = []
-    for each in cards:
-        cells = [Cell(each.title, each.kicker)]
+    for line in lines:
+        cells = [Cell(line.title, line.note)]
         for place in columns:
-            found = next((r for r in each.readings if (r.protocol, r.role) == place), None)
+            found = next((r for r in line.readings if (r.protocol, r.role) == place), None)
             cells.append(
                 Cell(VERDICTS[found.verdict], found.other, f"verdict {found.verdict}")
                 if found
@@ -110,13 +203,7 @@ def glance(cards: Sequence[Card]) -> Table:
 def comparison_title(comparison: Comparison) -> str:
     """Name a dataset, with the condition where a task has conditions."""
     condition = f", {comparison.condition} of genes hidden" if comparison.condition else ""
-    return label(comparison.dataset) + condition
-
-
-def untrained_models(comparison: Comparison, models: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Return the models with random weights, in the order of the models table."""
-    random = set(comparison.rows.loc[comparison.rows["weights"] == "random", "model"])
-    return [model for model in models if model in random]
+    return comparison.dataset + condition
 
 
 def card_table(
@@ -126,7 +213,7 @@ def card_table(
     models: Mapping[str, Mapping[str, Any]],
 ) -> Table:
     """Return the rows that matter most, legacy beside strict; roles stand below the names."""
-    measures = [comparison.legacy, comparison.strict[0], *comparison.more]
+    measures = [comparison.legacy, *comparison.strict, *comparison.more]
     rows, marks = [], []
     for model, role in roles.items():
         found = [comparison.row(model, measure) for measure in measures]
@@ -140,63 +227,23 @@ def card_table(
                 exposure_both(found[0], found[1]),
             ]
         )
-        marks.append("floor" if model == comparison.floor else "")
+        marks.append("floor" if model in comparison.floors else "")
     columns = [
         Column("Model"),
-        *(measure_column(measure, name_head=False) for measure in measures),
+        *(
+            measure_column(
+                measure, name_head=len(comparison.strict) > 1 and measure.protocol == "strict"
+            )
+            for measure in measures
+        ),
         Column("Exposure"),
     ]
     return Table(name, columns, rows, caption=comparison_title(comparison), row_marks=marks)
 
 
-def readings(
-    comparison: Comparison,
-    subject: str | None,
-    best: Mapping[Measure, str | None],
-    untrained: Sequence[str],
-) -> list[Reading]:
-    """Return the sentences about `subject`: against floor, best simple model and no training."""
-    if subject is None:
-        return [Reading("unknown", "No foundation model was run on this dataset.")]
-    legacy, strict = comparison.legacy, comparison.strict[0]
-    against = [
-        (legacy, comparison.floor, "the floor"),
-        (strict, comparison.floor, "the floor"),
-        (strict, best[strict], "the best simple model"),
-        *((strict, model, "its untrained architecture") for model in untrained),
-    ]
-    return [
-        reading(comparison, measure, subject, other, role)
-        for measure, other, role in against
-        if other
-    ]
-
-
-def reading(
-    comparison: Comparison, measure: Measure, subject: str, other: str, role: str
-) -> Reading:
-    """Say how the interval of `subject` lies to that of `other`."""
-    verdict = compare(comparison.estimate(subject, measure), comparison.estimate(other, measure))
-    words = VERDICTS[verdict]
-    basis = f"{measure.protocol} {measure.name}"
-    text = f"{words} {label(other)}, {role}"
-    return Reading(verdict, text, basis, measure.protocol, role, label(other))
-
-
-def compare(one: Estimate | None, other: Estimate | None) -> str:
-    """Return where the interval of `one` lies: above, below, overlap; unknown if one has none."""
-    if one is None or other is None:
-        return "unknown"
-    if any(is_missing(end) for end in (one.low, one.high, other.low, other.high)):
-        return "unknown"
-    if one.low > other.high:
-        return "above"
-    return "below" if one.high < other.low else "overlap"
-
-
 def basis(comparison: Comparison, model: str) -> list[str]:
     """Say how many units, groups and seeds stand behind the numbers of a card, by measure."""
-    measures = [comparison.legacy, comparison.strict[0], *comparison.more]
+    measures = [comparison.legacy, *comparison.strict, *comparison.more]
     found = [(measure, comparison.row(model, measure)) for measure in measures]
     return [basis_line(measure, row) for measure, row in found if row is not None]
 
@@ -204,9 +251,9 @@ def basis(comparison: Comparison, model: str) -> list[str]:
 def basis_line(measure: Measure, row: MetricRow) -> str:
     """Say what stands behind one number of a card."""
     over = "" if is_missing(row["ci_unit"]) else f", interval over {plural(row['ci_unit'])}"
-    head = "" if is_missing(row["head"]) else f"{label(row['head'])}, "
+    head = "" if is_missing(row["head"]) else f"{row['head']}, "
     return (
         f"{measure.title}: {head}n {count(row['n'])} in {count(row['n_groups'])} groups{over}, "
         f"{count(row['n_seeds'])} {'seed' if row['n_seeds'] == 1 else 'seeds'}, "
-        f"{label(row['regime'])}, split {str(row['split_sha256'])[:HASH_LETTERS]}"
+        f"{row['regime']}, split {str(row['split_sha256'])[:HASH_LETTERS]}"
     )

@@ -13,7 +13,7 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, StrMethodFormatter
 
-from bulkformer.report.cells import count, decimal, is_missing, label
+from bulkformer.report.cells import count, decimal, is_missing
 from bulkformer.report.svg import (
     INK,
     MUTED,
@@ -49,7 +49,7 @@ class Row:
     @property
     def name(self) -> str:
         """What stands beside the row."""
-        return label(self.model) + (" (untrained)" if self.untrained else "")
+        return self.model + (" (untrained)" if self.untrained else "")
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def dot_chart(
             value = panel.estimates[floor].value
             axis.axvline(value, color=FLOOR_LINE, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
             axis.annotate(
-                label(floor), (value, 1), xycoords=("data", "axes fraction"), xytext=(0, 3),
+                floor, (value, 1), xycoords=("data", "axes fraction"), xytext=(0, 3),
                 textcoords="offset points", ha="center", fontsize=8.5, color=FLOOR_LINE,
             )  # fmt: skip
         for row in rows:
@@ -180,10 +180,11 @@ def name_curve_ends(axis: Axes, ends: list[tuple[float, Row]], right: float) -> 
     """Write each model's name beside the end of its curve, moved apart where they would meet."""
     low, high = axis.get_ylim()
     ends = sorted(ends, key=lambda end: end[0])
-    places = spread([value for value, _ in ends], (high - low) * 0.047, high)
-    for place, (value, row) in zip(places, ends, strict=True):
+    held = [max(value, low) for value, _ in ends]  # a curve that leaves the axis keeps its name
+    places = spread(held, (high - low) * 0.047, high)
+    for place, (value, row), end in zip(places, ends, held, strict=True):
         axis.annotate(
-            row.name, (right, value), xytext=(1.06, place), textcoords=("axes fraction", "data"),
+            row.name if value == end else f"{row.name} ({decimal(value)})", (right, end), xytext=(1.06, place), textcoords=("axes fraction", "data"),
             va="center", fontsize=8.5, color=colour_of(row.kind),
             fontweight="bold" if row.kind == "foundation" else "normal",
             arrowprops={
@@ -280,7 +281,7 @@ def degree_histograms(graphs: Mapping[str, Mapping[str, Sequence[int]]]) -> Mark
             for left, right in zip(bins["left"], bins["right"], strict=True)
         ]
         axis.set_xticks(range(len(names)), names, rotation=45, ha="right", rotation_mode="anchor")
-        axis.set_title(label(graph), **TITLE)
+        axis.set_title(graph, **TITLE)
         axis.set_xlabel("neighbours of a gene")
         axis.grid(visible=False)
         axis.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))

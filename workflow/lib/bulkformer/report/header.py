@@ -10,7 +10,7 @@ from bulkformer.report.views import tasks_of
 def lead(inputs: Inputs) -> str:
     """Say in one sentence what was run."""
     training, corpus = inputs.training, inputs.corpus
-    cohorts = [label(coverage.get("cohort", "")) for coverage in inputs.coverage]
+    cohorts = [str(coverage.get("cohort", "")) for coverage in inputs.coverage]
     return (
         f"BulkFormer with {count(training.get('parameters'))} parameters, pretrained on "
         f"{count(training.get('training_samples'))} of {count(corpus.get('samples'))} corpus "
@@ -39,7 +39,7 @@ def banners(inputs: Inputs) -> list[dict[str, str]]:
             }
         )
     weights = inputs.metrics.drop_duplicates("model")
-    untrained = [label(name) for name in weights.loc[weights["weights"] == "random", "model"]]
+    untrained = [str(name) for name in weights.loc[weights["weights"] == "random", "model"]]
     if untrained:
         found.append(
             {
@@ -82,6 +82,6 @@ def facts(inputs: Inputs) -> list[dict[str, str]]:
 def samples_note(inputs: Inputs) -> str:
     """List the cohorts with their kept samples."""
     return ", ".join(
-        f"{label(coverage.get('cohort', ''))} {count(coverage.get('samples_kept'))}"
+        f"{coverage.get('cohort', '')} {count(coverage.get('samples_kept'))}"
         for coverage in inputs.coverage
     )

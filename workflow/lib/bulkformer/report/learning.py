@@ -31,7 +31,7 @@ def graph_table(inputs: Inputs) -> Table:
         rows.append(
             [
                 Cell(
-                    label(graph["graph"]), note="used by the model"
+                    graph["graph"], note="used by the model"
                     if graph["graph"] == used else "",
                 ),
                 text_cell(describe(graph.get("origin")), describe(graph.get("weight"))),
@@ -108,7 +108,7 @@ def recovery_table(inputs: Inputs) -> Table:
         ],
         [
             [
-                text_cell(label(recovery.get("graph", ""))),
+                text_cell(recovery.get("graph", "")),
                 *(
                     count_cell(recovery.get(name))
                     if name.startswith("n_")
@@ -133,7 +133,7 @@ def training_facts(training: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("shape", shape or MISSING),
         ("training samples", count(training.get("training_samples"))),
         ("validation samples", count(training.get("validation_samples"))),
-        ("gene graph", label(training.get("graph") or MISSING)),
+        ("gene graph", str(training.get("graph") or MISSING)),
         ("optimiser steps", count(training.get("steps"))),
         ("step of the kept weights", count(training.get("best_step"))),
         ("its validation loss", short_decimal(training.get("best_validation_loss"))),

@@ -43,7 +43,7 @@ def cohort_table(inputs: Inputs) -> Table:
         reasons = ", ".join(f"{count(n)} {label(reason)}" for reason, n in sorted(dropped.items()))
         rows.append(
             [
-                text_cell(label(name), described.get("description", "")),
+                text_cell(name, described.get("description", "")),
                 source_cell(described.get("expression"), source, inputs.simulated),
                 text_cell("none: simulated" if inputs.simulated else source.get("licence")),
                 count_cell(coverage.get("samples")),
@@ -111,7 +111,7 @@ def corpus_table(inputs: Inputs) -> Table:
         "table-corpus",
         [
             Column("Part"), Column("Samples", True), Column("Groups", True),
-            *(Column(label(name), True) for name in several),
+            *(Column(str(name), True) for name in several),
         ],
         [row[: 3 + len(several)] for row in rows],
         "Groups are samples tied by a shared study, patient or donor; none lies on both sides of "
@@ -191,7 +191,7 @@ def exposure_table(inputs: Inputs) -> Table:
 
 def place_name(cohort: str, regime: str) -> str:
     """Name a cohort, or a part of it."""
-    return label(cohort) if regime == ALL_SAMPLES else f"{label(cohort)}: {label(regime)}"
+    return cohort if regime == ALL_SAMPLES else f"{cohort}: {regime}"
 
 
 def evidence_table(inputs: Inputs) -> Table:
@@ -201,7 +201,7 @@ def evidence_table(inputs: Inputs) -> Table:
         [Column("Model"), Column("Cohort"), Column("Exposure"), Column("Evidence", wide=True)],
         [
             [
-                Cell(row["model"], mark=inputs.kind(row["model"])),
+                model_cell(row["model"], inputs.kind(row["model"]), row["weights"]),
                 text_cell(place_name(row["cohort"], row["regime"])),
                 exposure_cell(row["exposure"]),
                 text_cell(row["evidence"]),

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bulkformer.report.cells import MISSING, is_missing, label
+from bulkformer.report.cells import MISSING, is_missing, label, plural
 
 Terms = Sequence[tuple[str, str]]
 
@@ -82,6 +82,7 @@ EXPOSURE: Terms = [
 
 def imputation(settings: Mapping[str, Any], config: Mapping[str, Any]) -> Block:
     """Describe the imputation benchmark."""
+    groups = corpus_groups(config)
     return Block(
         "Imputation",
         "All models meet the same masks, which depend on the sample and the seed alone.",
@@ -89,13 +90,13 @@ def imputation(settings: Mapping[str, Any], config: Mapping[str, Any]) -> Block:
             ("genes hidden", percents(settings.get("mask_fractions"))),
             (
                 "legacy",
-                "test samples drawn at random, so that other samples of their studies were in "
+                f"test samples drawn at random, so that other samples of their {groups} were in "
                 "training; one mask; genes that a cohort did not measure count as zeros, shown and "
                 "scored; correlation over all hidden values pooled",
             ),
             (
                 "strict",
-                f"test studies that training never saw; {shown(settings.get('mask_repeats'))} "
+                f"test {groups} that training never saw; {shown(settings.get('mask_repeats'))} "
                 "masks; only genes that the cohort measured are shown, hidden or scored; "
                 "correlation of each gene across samples, and squared error against the gene mean",
             ),
@@ -133,6 +134,12 @@ def disease_annotation(settings: Mapping[str, Any], config: Mapping[str, Any]) -
     )
 
 
+GENE_STARTS = {
+    "random": "random, as in the paper",
+    "principal_components": "principal components of the training samples, not random as in the "
+    "paper: a small corpus is too little to learn it from nothing",
+}
+
 DESCRIBED = {"imputation": imputation, "disease_annotation": disease_annotation}
 
 
@@ -141,17 +148,24 @@ def assumed(config: Mapping[str, Any]) -> Terms:
     split = config.get("expression", {}).get("corpus", {})
     legacy = config.get("evaluate", {}).get("disease_annotation", {}).get("legacy", {})
     training = config.get("pretrain", {}).get("training", {})
+    groups = corpus_groups(config)
     return [
         ("seed of every random choice", shown(config.get("seed"))),
         ("legacy test samples", percents([split.get("held_out_sample_fraction")])),
-        ("strict test studies", percents([split.get("held_out_group_fraction")])),
-        ("studies that choose the weights", percents([split.get("validation_fraction")])),
+        (f"strict test {groups}", percents([split.get("held_out_group_fraction")])),
+        (f"{groups} that choose the weights", percents([split.get("validation_fraction")])),
         (
             "legacy classifier",
             f"{shown(legacy.get('components'))} components fitted inside each training fold, "
             f"{shown(legacy.get('trees'))} trees, features √d, no depth limit",
         ),
         ("genes hidden in pretraining", percents([training.get("mask_fraction")])),
+        ("start of the gene table", GENE_STARTS.get(training.get("gene_start"), MISSING)),
+        (
+            "start of the last bias",
+            "mean expression of the training samples, for the trained model and for the untrained "
+            "control alike",
+        ),
         (
             "learning rate",
             f"{shown(training.get('learning_rate'))}, {shown(training.get('schedule'))}",
@@ -162,6 +176,15 @@ def assumed(config: Mapping[str, Any]) -> Terms:
             "the highest value of the very column it is shown for: in its favour",
         ),
     ]
+
+
+def corpus_groups(config: Mapping[str, Any]) -> str:
+    """Return what is never split in the corpus: studies, or groups that share study or patient."""
+    columns = config.get("expression", {}).get("corpus", {}).get("group_by") or []
+    kinds = [column.removesuffix("_id") for column in columns]
+    if len(kinds) == 1:
+        return plural(label(kinds[0]))
+    return f"groups that share {' or '.join(label(kind) for kind in kinds)}" if kinds else "groups"
 
 
 def shown(value: Any) -> str:

@@ -1,5 +1,6 @@
 """Chooses what each figure shows and writes the caption that says how to read it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,15 +17,20 @@ from bulkformer.report.figures import (
     pretraining_curve,
 )
 from bulkformer.report.inputs import Inputs
+from bulkformer.report.masks import mask_curves as curves_over_masks
 from bulkformer.report.views import Comparison, Measure, figure_rows
-from bulkformer.report.views import mask_curves as curves_over_masks
 
 READ_DOTS = (
-    "Each row is a model, each panel a measure; markers are values, thin lines their 95% "
-    "intervals, and the figures at the right repeat the values. The pale band and the dashed line "
-    "mark {floor}, which knows nothing about the sample: what lies on the line is given for free. "
-    "Hollow markers are untrained weights; a marker at the edge that points left is a value below "
-    "the axis. {more}"
+    "How to read the figures: each row is a model, each panel a measure; markers are values, thin "
+    "lines their 95% intervals, and the figures at the right repeat the values. The pale band and "
+    "the dashed line mark {floor}, which knows nothing about the sample: what lies on the line is "
+    "given for free. Hollow markers are untrained weights; a marker at the edge that points left "
+    "is a value below the axis."
+)
+READ_HEADS = " A model with a head of its own stands in every strict panel."
+READ_CURVES = (
+    " In the curves more and more genes are hidden; names stand at their ends, dashed are {floor} "
+    "and untrained weights, and the intervals stand in the table of all numbers."
 )
 
 
@@ -48,22 +54,29 @@ def comparison_picture(inputs: Inputs, pair: Comparison, name: str) -> Picture:
         Panel(panel_title(measure, pair), measure.axis, estimates(pair, measure))
         for measure in pair.panels
     ]
-    floor = label(pair.floor) if pair.floor in set(pair.rows["model"]) else "the floor (not run)"
-    regimes = ", ".join(f"{key}: {label(value)}" for key, value in pair.regimes.items())
-    own_heads = "A model with a head of its own stands in every strict panel. "
-    more = f"Regimes: {regimes}." if len(pair.strict) < 2 else f"{own_heads}Regimes: {regimes}."
+    regimes = ", ".join(f"{key} {value}" for key, value in pair.regimes.items())
     heading = comparison_title(pair)
     svg = dot_chart(
         name, f"{label(pair.task)}, {heading}: legacy and strict measures of every model",
         rows, panels, pair.floor,
     )  # fmt: skip
-    return Picture(svg, READ_DOTS.format(floor=floor, more=more))
+    return Picture(svg, f"{heading}. Regimes: {regimes}.")
+
+
+def how_to_read(pairs: Sequence[Comparison]) -> str:
+    """Say once for a section how its figures are read; nothing if it has none."""
+    if not pairs:
+        return ""
+    first = pairs[0]
+    heads = READ_HEADS if len(first.strict) > 1 else ""
+    curves = READ_CURVES if any(pair.others for pair in pairs) else ""
+    return (READ_DOTS + heads + curves).format(floor=first.floor or "the floor")
 
 
 def panel_title(measure: Measure, pair: Comparison) -> str:
     """Return the heading of a panel, with the head where a panel stands for one of several."""
     if len(pair.strict) > 1 and measure in pair.strict:
-        return f"{measure.title}\n{label(measure.head or '')}"
+        return f"{measure.title}\n{measure.head or ''}"
     return measure.title
 
 
@@ -82,15 +95,10 @@ def curve_picture(inputs: Inputs, pair: Comparison, name: str) -> Picture | None
     if not all(any(len(points) > 1 for points in panel.curves.values()) for panel in panels):
         return None
     svg = mask_curves(
-        name, f"{label(pair.dataset)}: legacy and strict measure by share of hidden genes",
+        name, f"{pair.dataset}: legacy and strict measure by share of hidden genes",
         figure_rows(pair, kinds(inputs)), panels, pair.floor,
     )  # fmt: skip
-    return Picture(
-        svg,
-        "The same models with more and more genes hidden; names stand at the ends of the curves. "
-        f"Dashed: {label(pair.floor)} and untrained weights. Intervals stand in the table of all "
-        "numbers.",
-    )
+    return Picture(svg, f"{pair.dataset}, by share of hidden genes.")
 
 
 def degree_picture(inputs: Inputs) -> Picture | None:

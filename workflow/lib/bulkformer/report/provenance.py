@@ -4,7 +4,6 @@ Two reports can be compared only if this file says what differed between them, s
 everything that shapes a run and nothing that merely passes, such as the time of day.
 """
 
-import hashlib
 import json
 import platform
 import subprocess
@@ -17,7 +16,7 @@ from typer import Option
 import bulkformer
 from bulkformer.cli import command
 from bulkformer.errors import InputError
-from bulkformer.files import write_json
+from bulkformer.files import library_hash, write_json
 
 # Direct dependencies of the library. The report's environment may lack some (null): what the
 # training used stands in the provenance of the training.
@@ -25,7 +24,6 @@ PACKAGES = (
     "h5py", "jinja2", "matplotlib", "numpy", "pandas", "pyarrow", "safetensors",
     "scikit-learn", "scipy", "snakemake", "torch", "tqdm", "typer",
 )  # fmt: skip
-SOURCE_SUFFIXES = {".py", ".j2", ".css", ".js"}
 
 
 def provenance(
@@ -60,17 +58,6 @@ def from_json(text: str, option: str) -> Any:
         return json.loads(text)
     except json.JSONDecodeError as error:
         raise InputError(f"{option}: not JSON ({error}); pass one quoted JSON value") from error
-
-
-def library_hash(folder: Path) -> str:
-    """Return one SHA-256 over names and bytes of all source files below `folder`, sorted."""
-    digest = hashlib.sha256()
-    for path in sorted(folder.rglob("*")):
-        if path.suffix in SOURCE_SUFFIXES:
-            name = path.relative_to(folder).as_posix()
-            digest.update(f"{name}\0{path.stat().st_size}\0".encode())
-            digest.update(path.read_bytes())
-    return digest.hexdigest()
 
 
 def git_state(folder: Path) -> dict[str, Any] | None:

@@ -25,6 +25,7 @@ from bulkformer.report.pictures import (
     comparison_picture,
     curve_picture,
     degree_picture,
+    how_to_read,
     training_picture,
 )
 from bulkformer.report.tables import comparison_table, full_table, literature_table
@@ -47,6 +48,7 @@ class TaskSection:
     id: str
     title: str
     question: str
+    reading: str
     datasets: list[DatasetBlock]
     full: Table
 
@@ -56,7 +58,11 @@ def page_context(title: str, inputs: Inputs) -> dict[str, Any]:
     config, models = inputs.provenance["config"], inputs.provenance["models"]
     tasks = tasks_of(inputs.metrics)
     compared = [pair for task in tasks for pair in comparisons(inputs.metrics, task, config)]
-    cards = [card(pair, f"card-{number}", models) for number, pair in enumerate(compared, start=1)]
+    mask = training_mask(inputs)
+    cards = [
+        card(pair, f"card-{number}", models, mask, declared_groups(config, pair))
+        for number, pair in enumerate(compared, start=1)
+    ]
     return {
         "title": title,
         "lead": lead(inputs),
@@ -86,7 +92,7 @@ def page_context(title: str, inputs: Inputs) -> dict[str, Any]:
             "independent": literature_table("table-independent", inputs.independent, tasks),
         },
         "corpus_facts": corpus_facts(inputs.corpus),
-        "graph_making": [(label(graph["graph"]), graph_making(graph)) for graph in inputs.graphs],
+        "graph_making": [(graph["graph"], graph_making(graph)) for graph in inputs.graphs],
         "training_facts": training_facts(inputs.training),
         "figures": {"degrees": degree_picture(inputs), "pretraining": training_picture(inputs)},
         "tasks": [task_section(inputs, task, compared) for task in tasks],
@@ -94,6 +100,20 @@ def page_context(title: str, inputs: Inputs) -> dict[str, Any]:
         "versions": versions(inputs.provenance),
         "configuration": pretty_json(config),
     }
+
+
+def training_mask(inputs: Inputs) -> float | None:
+    """Return the share of genes that pretraining hid, as the run or the configuration states it."""
+    planned = inputs.provenance["config"].get("pretrain", {}).get("training", {})
+    trained = inputs.training.get("training") or {}
+    return trained.get("mask_fraction", planned.get("mask_fraction"))
+
+
+def declared_groups(config: Mapping[str, Any], pair: Comparison) -> str:
+    """Return the kind of group that the configuration names for a dataset, if it names one."""
+    settings = config.get("evaluate", {}).get(pair.task, {})
+    named = [each for each in settings.get("datasets", ()) if each["name"] == pair.dataset]
+    return named[0].get("group_by", "").removesuffix("_id") if named else ""
 
 
 def task_section(inputs: Inputs, task: str, compared: list[Comparison]) -> TaskSection:
@@ -104,6 +124,7 @@ def task_section(inputs: Inputs, task: str, compared: list[Comparison]) -> TaskS
         task,
         label(task).capitalize(),
         QUESTIONS.get(task, ""),
+        how_to_read(own),
         [
             dataset_block(inputs, pair, f"{task}-{number}", models)
             for number, pair in enumerate(own, start=1)

@@ -5,6 +5,7 @@ what, how many seeds, whether the model had seen the data, and the hash of the s
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -26,13 +27,14 @@ from bulkformer.report.views import USUAL_CONDITION, Comparison, Measure, Metric
 
 MAX_FULL_ROWS = 3500  # about 1.2 MB of page
 HASH_LETTERS = 8
+FEW_GROUPS = 10  # an interval over fewer is itself uncertain, and the page says over how many
 EXPOSURE_HELP = "clean: nothing of the test cohort was seen; anything else weakens the number"
 
 
 def model_cell(model: str, kind: str, weights: Any, description: str = "") -> Cell:
     """Write a model's name, marked by its kind; untrained weights are said below it."""
     note = "untrained weights" if weights == "random" else ""
-    return Cell(label(model), note, kind, description)
+    return Cell(str(model), note, kind, description)
 
 
 def exposure_cell(state: Any, evidence: str = "") -> Cell:
@@ -40,7 +42,7 @@ def exposure_cell(state: Any, evidence: str = "") -> Cell:
     if is_missing(state):
         return Cell(MISSING)
     mark = "clean" if state == "clean" else "seen"
-    return Cell(label(state), mark=mark, help=evidence)
+    return Cell(str(state), mark=mark, help=evidence)
 
 
 def hash_cell(value: Any, help: bool = True) -> Cell:
@@ -54,7 +56,15 @@ def metric_cell(row: MetricRow | None) -> Cell:
     """Write value and interval of one metrics row; n, seeds and split show under the pointer."""
     if row is None:
         return Cell(MISSING, "not run")
-    return decimal_cell(row["value"], row["ci_low"], row["ci_high"], help=row_facts(row))
+    known = decimal_cell(row["value"], row["ci_low"], row["ci_high"], help=row_facts(row))
+    groups = count(row["n_groups"])
+    if not known.note:
+        few = f": only {groups} groups" if row["n_groups"] < FEW_GROUPS else ""
+        return replace(known, note=f"no interval{few}")
+    if row["n_groups"] < FEW_GROUPS:
+        unit = "group" if is_missing(row["ci_unit"]) else row["ci_unit"]
+        return replace(known, flag=f"{groups} {unit if row['n_groups'] == 1 else plural(unit)}")
+    return known
 
 
 def row_facts(row: MetricRow) -> str:
@@ -68,7 +78,7 @@ def row_facts(row: MetricRow) -> str:
         f"split {str(row['split_sha256'])[:HASH_LETTERS]}",
     ]
     if not is_missing(row["head"]):
-        facts.append(f"head {label(row['head'])}")
+        facts.append(f"head {row['head']}")
     return ", ".join(facts)
 
 
@@ -98,7 +108,7 @@ def comparison_table(
                 hash_cell(first["split_sha256"]),
             ]
         )
-        marks.append("floor" if model == comparison.floor else "")
+        marks.append("floor" if model in comparison.floors else "")
     columns = [
         Column("Model"),
         *(measure_column(measure, len(comparison.strict) > 1) for measure in measures),
@@ -113,7 +123,7 @@ def comparison_table(
 
 def measure_column(measure: Measure, name_head: bool) -> Column:
     """Return the heading of a measure; the head is named where there are several."""
-    head = f", {label(measure.head)}" if name_head and measure.head else ""
+    head = f", {measure.head}" if name_head and measure.head else ""
     name = measure.name[0].upper() + measure.name[1:]
     return Column(name + head, True, measure.axis, above=measure.protocol)
 
@@ -132,7 +142,7 @@ def exposure_both(legacy: MetricRow | None, strict: MetricRow | None) -> Cell:
     if states[0] == states[1] or is_missing(states[0]):
         return exposure_cell(states[1])
     cell = exposure_cell(states[1] if not is_missing(states[1]) else states[0])
-    return Cell(cell.text, f"legacy: {label(states[0])}", cell.mark)
+    return Cell(cell.text, f"legacy: {states[0]}", cell.mark)
 
 
 def full_table(metrics: pd.DataFrame, task: str, models: Mapping[str, Mapping[str, Any]]) -> Table:

@@ -3,9 +3,8 @@
 Every number of the page comes through here or is shown as a row of the full tables; none is made.
 """
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import zip_longest
 from typing import Any
@@ -21,10 +20,16 @@ MetricRow = dict[str, Any]  # one row of the metrics table by column
 
 SIMPLE_KINDS = ("baseline", "classical")
 USUAL_CONDITION = "random 15%"  # what the BulkFormer paper hides
-RANDOM_MASK = re.compile(r"random ([0-9.]+)%")
 
-# The model that knows nothing about the sample; its score is what a benchmark gives for free.
-FLOORS = {"imputation": "gene_mean", "disease_annotation": "majority"}
+# Models that know nothing about the sample: {model: what it does}, the one that figures mark first.
+# Their score is what a benchmark gives for free; readings take the highest of each measure.
+FLOORS = {
+    "imputation": {"gene_mean": "the floor: knows nothing of the sample"},
+    "disease_annotation": {
+        "majority": "a floor: says the most frequent class",
+        "permuted_labels": "a floor: guesses with the class shares",
+    },
+}
 
 # (metric, aggregation): name in headings, and what the axis counts.
 MEASURE_NAMES = {
@@ -51,7 +56,7 @@ MEASURE_NAMES = {
 
 # What stands beside the primary measures of a task: first in figures, then in tables only.
 IN_FIGURES = {
-    "imputation": [("strict", "mse_skill", "pooled")],
+    "imputation": [("strict", "per_gene_pearson_deviation", "mean_over_groups")],
     "disease_annotation": [("strict", "within_study_disease_auc", "weighted")],
 }
 IN_TABLES = {
@@ -97,9 +102,10 @@ class Comparison:
     Attributes
     ----------
     regimes : {protocol: regime}
-    rows : rows of the metrics table that speak about all of the data, headline condition only
+    rows : rows of the metrics table that speak about all of the data, of one condition
     legacy, strict : primary measures, one strict measure a head
     more, in_tables : measures beside them
+    others : the same dataset under its other conditions; this one is the headline
     """
 
     task: str
@@ -111,6 +117,7 @@ class Comparison:
     strict: Sequence[Measure]
     more: Sequence[Measure]
     in_tables: Sequence[Measure]
+    others: Sequence["Comparison"] = ()
 
     @property
     def panels(self) -> list[Measure]:
@@ -118,9 +125,20 @@ class Comparison:
         return [self.legacy, *self.strict, *self.more]
 
     @property
+    def floors(self) -> Mapping[str, str]:
+        """The models that know nothing about the sample, with what they do."""
+        return FLOORS.get(self.task, {})
+
+    @property
     def floor(self) -> str:
-        """The model that knows nothing about the sample."""
-        return FLOORS.get(self.task, "")
+        """The floor that figures mark."""
+        return next(iter(self.floors), "")
+
+    def higher_floor(self, measure: Measure) -> str:
+        """Return the floor with the highest value of a measure; of equals the first."""
+        found = {model: self.estimate(model, measure) for model in self.floors}
+        values = {model: each.value for model, each in found.items() if each is not None}
+        return max(values, key=values.__getitem__, default=self.floor)
 
     def row(self, model: str, measure: Measure) -> MetricRow | None:
         """Return the one row of a model and measure, or None if it was not run.
@@ -170,7 +188,7 @@ class Comparison:
         found = [
             (-estimate.value, model)
             for model in self.models()
-            if kinds.get(model) in SIMPLE_KINDS and model != self.floor
+            if kinds.get(model) in SIMPLE_KINDS and model not in self.floors
             and (estimate := self.estimate(model, measure)) is not None
         ]  # fmt: skip
         return min(found)[1] if found else None
@@ -196,28 +214,30 @@ def comparisons(metrics: pd.DataFrame, task: str, config: Mapping[str, Any]) -> 
     rows = overall(metrics[metrics["task"] == task])
     found = []
     for dataset, regimes in paired_regimes(rows):
-        chosen = rows[rows["dataset"] == dataset]
-        chosen = chosen[chosen["regime"] == chosen["protocol"].map(regimes)]
-        condition = headline_condition(chosen)
-        if condition is not None:
-            chosen = chosen[chosen["condition"] == condition]
+        own = rows[rows["dataset"] == dataset]
+        own = own[own["regime"] == own["protocol"].map(regimes)]
         beside, in_tables = (
-            [Measure(*name, heads[0]) for name in names.get(task, ()) if has(chosen, *name)]
-            for names in (IN_FIGURES, IN_TABLES)
+            [Measure(*name, heads[0]) for name in by_task.get(task, ()) if has(own, *name)]
+            for by_task in (IN_FIGURES, IN_TABLES)
         )
-        found.append(
+        first = headline_condition(own)
+        names = [name for name in own["condition"].unique() if not is_missing(name)] or [None]
+        conditions = sorted(names, key=lambda name: name != first)
+        every = [
             Comparison(
                 task=task,
                 dataset=dataset,
                 regimes=regimes,
                 condition=condition,
-                rows=chosen,
+                rows=own if condition is None else own[own["condition"] == condition],
                 legacy=Measure("legacy", *description.primary["legacy"]),
                 strict=[Measure("strict", *description.primary["strict"], head) for head in heads],
                 more=beside,
                 in_tables=in_tables,
             )
-        )
+            for condition in conditions
+        ]
+        found.append(replace(every[0], others=every[1:]))
     return found
 
 
@@ -258,26 +278,6 @@ def headline_condition(rows: pd.DataFrame) -> str | None:
     if USUAL_CONDITION in conditions:
         return USUAL_CONDITION
     return (shared or conditions)[0]
-
-
-def mask_curves(
-    metrics: pd.DataFrame, comparison: Comparison, measure: Measure
-) -> dict[str, list[tuple[float, Estimate]]]:
-    """Return {model: (percent of genes hidden, estimate), ascending} over all random masks."""
-    rows = overall(metrics[metrics["task"] == comparison.task])
-    rows = rows[
-        (rows["dataset"] == comparison.dataset)
-        & (rows["protocol"] == measure.protocol)
-        & (rows["regime"] == comparison.regimes.get(measure.protocol))
-        & (rows["metric"] == measure.metric)
-        & (rows["aggregation"] == measure.aggregation)
-    ]
-    curves: dict[str, list[tuple[float, Estimate]]] = {}
-    for row in rows.to_dict("records"):
-        share = RANDOM_MASK.fullmatch(str(row["condition"]))
-        if share and not is_missing(row["value"]):
-            curves.setdefault(row["model"], []).append((float(share[1]), estimate_of(row)))
-    return {model: sorted(points, key=lambda point: point[0]) for model, points in curves.items()}
 
 
 def estimate_of(row: MetricRow) -> Estimate:

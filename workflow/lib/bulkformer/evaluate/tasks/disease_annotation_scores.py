@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bulkformer.evaluate import measures
-from bulkformer.evaluate.statistics import Estimate
+from bulkformer.evaluate.statistics import Estimate, defined
 from bulkformer.evaluate.task import Score, Scoring, Task
 
 NAME = pa.dictionary(pa.int32(), pa.string())
@@ -192,33 +192,58 @@ class _Scorer:
     def _disease_against_control(
         self, repeats: Sequence[Repeat], row: Callable[..., Score]
     ) -> Iterator[Score]:
-        """AUC of "not a control": over all samples, and within studies that have both.
+        """AUC of "not a control" within folds, and within studies that have both.
 
-        A study weighs as much as it has samples; the interval resamples studies.
+        Scores of two folds are never ranked together: each fold has a head of its own, and one that
+        knows nothing is the less certain of disease the more of it its fold took from training.
+        Folds and studies weigh as much as they have samples; the interval resamples studies.
         """
         controls = [c for c, name in enumerate(self.classes) if name.lower() in CONTROL_LABELS]
         if not controls:
             return
-        sums, pooled = [], []
+        by_fold, by_study = [], []
         for each in repeats:
             disease = ~np.isin(each.truth, controls)
             likely = 1 - each.probabilities[:, controls].astype(np.float64).sum(axis=1)
-            pooled.append(measures.auc(likely, disease))
-            within = [
-                (int(rows.sum()), measures.auc(likely[rows], disease[rows]))
-                for rows in (each.study == study for study in range(int(each.study.max()) + 1))
-            ]
-            sums.append(np.array([(n * r, n) for n, r in within if np.isfinite(r)]).reshape(-1, 2))
-        yield row("disease_auc", "pooled", Estimate(float(np.mean(pooled))), ci_unit=None)
-        if len(sums[0]):
+            by_fold.append(_auc_sums(likely, disease, each.fold, each.fold))
+            by_study.append(_auc_sums(likely, disease, each.fold, each.study))
+        over_folds = np.array([sums.sum(axis=0) for sums in by_fold])
+        yield row(
+            "disease_auc",
+            "weighted",
+            Estimate(defined(_ratio(over_folds).mean())),
+            n=int(over_folds[0, 1]),
+            ci_unit=None,
+        )
+        both = np.any([sums[:, 1] > 0 for sums in by_study], axis=0)
+        if both.any():
+            by_study = [sums[both] for sums in by_study]
             yield row(
                 "within_study_disease_auc",
                 "weighted",
-                self.scoring.bootstrap.over_groups(sums).estimate(_ratio),
-                n=int(sums[0][:, 1].sum()),
-                n_groups=len(sums[0]),
+                self.scoring.bootstrap.over_groups(by_study).estimate(_ratio),
+                n=int(by_study[0][:, 1].sum()),
+                n_groups=int(both.sum()),
                 ci_unit="study",
             )
+
+
+def _auc_sums(
+    likely: np.ndarray, disease: np.ndarray, fold: np.ndarray, part: np.ndarray
+) -> np.ndarray:
+    """Return the sums of n AUC and of n over the folds of each part, [n_parts, 2].
+
+    A fold in which a part lacks cases or controls has no AUC and adds nothing; neither do samples
+    of no part (-1).
+    """
+    sums = np.zeros((int(part.max()) + 1, 2))
+    for number in range(len(sums)):
+        for one in np.unique(fold[part == number]):
+            rows = (part == number) & (fold == one)
+            area = measures.auc(likely[rows], disease[rows])
+            if np.isfinite(area):
+                sums[number] += rows.sum() * area, rows.sum()
+    return sums
 
 
 def _mean_over_folds(

@@ -129,7 +129,9 @@ def read_test_samples(
         if cohort not in stores:
             raise InputError(f"no --store for cohort '{cohort}', which the manifest names")
         store = ExpressionStore(stores[cohort])
-        labels = pd.read_parquet(samples[cohort]).set_index("sample_id", drop=False)
+        table = pd.read_parquet(samples[cohort])
+        # A sample that its source lists twice has a second row here, which was not kept.
+        labels = table[table["kept"]].set_index("sample_id", drop=False)
         absent = rows.loc[~rows["unit"].isin(labels.index), "unit"]
         if len(absent):
             raise InputError(

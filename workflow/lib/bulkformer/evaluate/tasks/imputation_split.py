@@ -6,6 +6,8 @@ were trained on, as in a random split. `held_out_groups` (strict): nothing of th
 """
 
 import sys
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -27,6 +29,8 @@ from bulkformer.evaluate.splits import Units, connected_groups, manifest, write_
 
 CORPUS_REGIMES = {"legacy": "held_out_samples", "strict": "held_out_groups"}
 GROUP_COLUMNS = {"patient_id": "patient", "donor_id": "donor", "study_id": "study"}
+# What must not be shared with training; each is compared with its like only.
+IDENTITIES = ("sample_id", *GROUP_COLUMNS)
 
 
 def imputation_split(
@@ -38,7 +42,7 @@ def imputation_split(
     samples: Annotated[list[Path] | None, Option(help="samples.parquet of each, in order.")] = None,
 ) -> None:
     """Freeze the test samples of every regime."""
-    rows = read_columns(corpus, ["cohort", "sample_id", "group", "study_id", "split"])
+    rows = read_columns(corpus, ["cohort", "group", "split", *IDENTITIES])
     parts = []
     for protocol, regime in CORPUS_REGIMES.items():
         held_out = _corpus_units(rows, regime, corpus)
@@ -86,8 +90,26 @@ def _corpus_units(rows: Columns, regime: str, corpus: Path) -> Units:
         )
     order = np.argsort(np.asarray(chosen["sample_id"], dtype=str), kind="stable")
     n = len(order)
-    units = Units(chosen["sample_id"], chosen["group"], "study", [""] * n, chosen["cohort"])
+    kind = _group_kind(chosen["group"], corpus)
+    units = Units(chosen["sample_id"], chosen["group"], kind, [""] * n, chosen["cohort"])
     return units.take(order)
+
+
+def _group_kind(groups: Sequence[str], corpus: Path) -> str:
+    """Return what most groups are, from their names ("study_id:GSE1" is a study).
+
+    A sample that shares nothing is a group by itself; it decides only where all groups are such.
+    """
+    columns = Counter(group.partition(":")[0] for group in groups)
+    nameless = next((group for group in groups if ":" not in group), None)
+    if nameless is not None:
+        raise InputError(
+            f"{corpus}: group '{nameless}' does not say what it is, as 'study_id:GSE1' does; "
+            "run the corpus step again"
+        )
+    shared = sorted(column for column in columns if column != "sample_id")
+    kind = max(shared, key=lambda column: columns[column]) if shared else "sample_id"
+    return kind.removesuffix("_id")
 
 
 def _external_units(samples: Columns, cohort: str) -> Units:
@@ -100,30 +122,32 @@ def _external_units(samples: Columns, cohort: str) -> Units:
 
 
 def _without_training_samples(samples: Columns, corpus: Columns, cohort: str) -> Columns:
-    """Drop samples that the corpus was trained on, or whose study was; log how many."""
-    trained_on = [
-        row for row, split in enumerate(corpus["split"]) if split in ("train", "validation")
-    ]
-    seen = {corpus["sample_id"][row] for row in trained_on}
-    seen.update(*(split_keys(corpus["study_id"][row]) for row in trained_on))
+    """Drop samples that were trained on, or whose study, patient or donor was; log how many."""
+    seen = {
+        name: {
+            key
+            for cell, split in zip(corpus[name], corpus["split"], strict=True)
+            if split in ("train", "validation")
+            for key in split_keys(cell)
+        }
+        for name in IDENTITIES
+    }
     unseen = [
         row
-        for row, (sample_id, study) in enumerate(
-            zip(samples["sample_id"], samples["study_id"], strict=True)
-        )
-        if not seen.intersection({sample_id, *split_keys(study)})
+        for row in range(len(samples["sample_id"]))
+        if all(seen[name].isdisjoint(split_keys(samples[name][row])) for name in IDENTITIES)
     ]
     dropped = len(samples["sample_id"]) - len(unseen)
     if dropped:
         print(
             f"{cohort}: {dropped} samples are left out of the strict regime 'external', because "
-            "they or their study are in the training corpus",
+            "they, their study, patient or donor are in the training corpus",
             file=sys.stderr,
         )
     if not unseen:
         raise InputError(
-            f"cohort '{cohort}': every sample or its study is in the training corpus; "
-            "name another cohort under evaluate.imputation.external_cohorts"
+            f"cohort '{cohort}': every sample, or its study, patient or donor, is in the training "
+            "corpus; name another cohort under evaluate.imputation.external_cohorts"
         )
     return select(samples, unseen)
 

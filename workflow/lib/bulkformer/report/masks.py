@@ -1,0 +1,49 @@
+"""How the numbers change with the share of hidden genes: curves over the random masks."""
+
+import re
+from typing import Any
+
+import pandas as pd
+
+from bulkformer.report.cells import is_missing
+from bulkformer.report.figures import Estimate
+from bulkformer.report.views import Comparison, Measure, estimate_of, overall
+
+RANDOM_MASK = re.compile(r"random ([0-9.]+)%")
+
+
+def hidden_percent(condition: Any) -> float | None:
+    """Return the percent of genes that a random mask hides, None for any other condition."""
+    share = RANDOM_MASK.fullmatch(str(condition))
+    return float(share[1]) if share else None
+
+
+def is_training_mask(condition: Any, mask_fraction: float | None) -> bool:
+    """Return whether a condition hides the share of genes that pretraining hid.
+
+    Parameters
+    ----------
+    mask_fraction : share hidden in pretraining, between 0 and 1; None where it is not known
+    """
+    percent = hidden_percent(condition)
+    return None not in (percent, mask_fraction) and abs(percent - 100 * mask_fraction) < 1e-6
+
+
+def mask_curves(
+    metrics: pd.DataFrame, comparison: Comparison, measure: Measure
+) -> dict[str, list[tuple[float, Estimate]]]:
+    """Return {model: (percent of genes hidden, estimate), ascending} over all random masks."""
+    rows = overall(metrics[metrics["task"] == comparison.task])
+    rows = rows[
+        (rows["dataset"] == comparison.dataset)
+        & (rows["protocol"] == measure.protocol)
+        & (rows["regime"] == comparison.regimes.get(measure.protocol))
+        & (rows["metric"] == measure.metric)
+        & (rows["aggregation"] == measure.aggregation)
+    ]
+    curves: dict[str, list[tuple[float, Estimate]]] = {}
+    for row in rows.to_dict("records"):
+        percent = hidden_percent(row["condition"])
+        if percent is not None and not is_missing(row["value"]):
+            curves.setdefault(row["model"], []).append((percent, estimate_of(row)))
+    return {model: sorted(points, key=lambda point: point[0]) for model, points in curves.items()}
