@@ -182,6 +182,17 @@ def weights_flag(wildcards, input):
     return f"--weights {place.parent if place.name == 'model.safetensors' else place}"
 
 
+def configuration_of(task, model):
+    """Everything in the config that shapes the numbers of a model in a task, to be hashed."""
+    trained = MODELS[model]["embedder"] == "bulkformer"
+    pretrain = {k: v for k, v in config["pretrain"].items() if k != "checkpoint_minutes"}
+    return {
+        "task": config["evaluate"][task],
+        "model": MODELS[model],
+        "pretrain": pretrain if trained else None,
+    }
+
+
 def metrics_of(*tasks):
     return [
         f"<results>/evaluate/{task}/{protocol}/{model}/metrics.parquet"

@@ -2,17 +2,6 @@
 # has seen, and the metrics: every number is recomputed here from saved predictions, by one rule.
 
 
-def configuration_of(task, model):
-    """Everything in the config that shapes the numbers of a model in a task, to be hashed."""
-    trained = MODELS[model]["embedder"] == "bulkformer"
-    pretrain = {k: v for k, v in config["pretrain"].items() if k != "checkpoint_minutes"}
-    return {
-        "task": config["evaluate"][task],
-        "model": MODELS[model],
-        "pretrain": pretrain if trained else None,
-    }
-
-
 rule exposure:
     """Record which model has seen which cohort of a task, so that no table hides it."""
     input:

@@ -141,9 +141,11 @@ class LinearAttention(torch.autograd.Function):
             )
             stabiliser, context = stabilisers[sample], contexts[sample]
             dcontext = torch.zeros_like(context)
-            for query, out, dout, dquery in zip(queries, outputs, gradients, dqueries, strict=True):
+            for query, out, out_gradient, dquery in zip(
+                queries, outputs, gradients, dqueries, strict=True
+            ):
                 phi = softmax_kernel(query, projection)
-                dnumerator = dout / (phi @ context[..., -1:])
+                dnumerator = out_gradient / (phi @ context[..., -1:])
                 ddenominator = -(dnumerator * out).sum(-1, keepdim=True)
                 dweighted = torch.cat([dnumerator, ddenominator], dim=-1)
                 dcontext.baddbmm_(phi.mT, dweighted)

@@ -184,7 +184,8 @@ def name_curve_ends(axis: Axes, ends: list[tuple[float, Row]], right: float) -> 
     places = spread(held, (high - low) * 0.047, high)
     for place, (value, row), end in zip(places, ends, held, strict=True):
         axis.annotate(
-            row.name if value == end else f"{row.name} ({decimal(value)})", (right, end), xytext=(1.06, place), textcoords=("axes fraction", "data"),
+            row.name if value == end else f"{row.name} ({decimal(value)})", (right, end),
+            xytext=(1.06, place), textcoords=("axes fraction", "data"),
             va="center", fontsize=8.5, color=colour_of(row.kind),
             fontweight="bold" if row.kind == "foundation" else "normal",
             arrowprops={
