@@ -16,8 +16,8 @@ from snakemake.utils import validate
 def check(content, schema, where):
     """Stop with one line that says where `content` breaks `schema`, and what was probably meant."""
     path = Path(workflow.basedir) / "schemas" / f"{schema}.schema.yaml"
-    rules = yaml.safe_load(path.read_text())
-    error = best_match(Draft202012Validator(rules).iter_errors(content))
+    wanted = yaml.safe_load(path.read_text())
+    error = best_match(Draft202012Validator(wanted).iter_errors(content))
     if error is None:
         return
     place = ".".join(map(str, error.absolute_path))
