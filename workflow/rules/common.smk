@@ -86,7 +86,7 @@ def resource(path):
 
 
 def check_on_disk(path, where):
-    """A path that no rule makes must be there: say so before anything runs."""
+    """Stop before anything runs if a file of the user is not where the table says."""
     if path and not resource(path).startswith("<") and not os.path.exists(resource(path)):
         raise WorkflowError(
             f"{where}: {resource(path)} does not exist; correct the path, or name a 'source/file' "
