@@ -18,7 +18,7 @@ def command(step: Callable[..., None]) -> None:
     An `InputError` ends the process with status 1 and one line on stderr; other exceptions keep
     their traceback, because they are ours to mend.
     """
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
     app.command()(step)
     try:
         app()

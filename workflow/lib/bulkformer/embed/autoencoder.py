@@ -4,6 +4,8 @@ The nonlinear counterpart of principal components: no gene identities, no graph,
 learns to restore genes whose input is hidden, as BulkFormer does, so that both face one task.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace

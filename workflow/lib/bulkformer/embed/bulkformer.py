@@ -4,6 +4,8 @@ Besides the trained network it serves the two controls that share its code: untr
 genes that were permuted so that the network meets every value under another gene's name.
 """
 
+from __future__ import annotations
+
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace

@@ -3,6 +3,8 @@
 The table carries the labels and groups of each sample along, so that a task needs no other file.
 """
 
+from __future__ import annotations
+
 import dataclasses
 from pathlib import Path
 from typing import Annotated, Any

@@ -4,6 +4,8 @@ A model gets ln(TPM + 1) on the vocabulary, with NaN for whatever it may not see
 vectors, imputed expression, or both. What it can do is what it implements.
 """
 
+from __future__ import annotations
+
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -4,6 +4,8 @@ Hidden values are predicted by probabilistic PCA (Tipping and Bishop 1999): the 
 likely given the visible genes, times the loadings.
 """
 
+from __future__ import annotations
+
 import sys
 from dataclasses import dataclass
 

@@ -5,6 +5,8 @@ model has learned something only by as much as it is better. Genes that no train
 are predicted as 0 and counted on stderr.
 """
 
+from __future__ import annotations
+
 import sys
 from dataclasses import dataclass
 from typing import Any

@@ -3,6 +3,8 @@
 No model of expression at all, only a library of samples; whatever a network adds must beat it.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 import numpy as np

@@ -5,6 +5,8 @@ hidden gene, because each sample shows other genes. All are solved from correlat
 samples, so that no regression needs another pass over them.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from dataclasses import dataclass
 

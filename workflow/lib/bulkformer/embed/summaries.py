@@ -4,6 +4,8 @@ If a model is no better than three numbers about sequencing depth, it has learne
 appends such numbers to its sample vector, so these controls show what they alone are worth.
 """
 
+from __future__ import annotations
+
 import numpy as np
 import pandas as pd
 

@@ -4,6 +4,8 @@ Read in blocks from the memory-mapped stores, so that a corpus larger than memor
 models that need a matrix take a seeded subsample.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,7 +37,7 @@ class TrainingData:
         return len(self.samples)
 
     @classmethod
-    def of(cls, values: np.ndarray, samples: pd.DataFrame) -> "TrainingData":
+    def of(cls, values: np.ndarray, samples: pd.DataFrame) -> TrainingData:
         """Wrap a matrix [n, G] that is already in memory."""
         values = np.asarray(values, dtype=np.float32)
         return cls(samples.reset_index(drop=True), values.shape[1], lambda: iter([values]))

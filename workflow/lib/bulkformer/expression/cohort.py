@@ -4,6 +4,8 @@ Samples pass through in blocks, so that a corpus larger than memory can be broug
 hold the kept samples only, in the order of their rows in samples.parquet.
 """
 
+from __future__ import annotations
+
 import sys
 from collections import Counter
 from pathlib import Path

@@ -5,6 +5,8 @@ patient or whatever else `group_by` names, also through other samples, are never
 training, validation and the strict test.
 """
 
+from __future__ import annotations
+
 import json
 import sys
 from collections import Counter

@@ -5,6 +5,8 @@ symbol that only the annotation has, before a previous symbol, before an alias. 
 bearers of equal right belongs to neither.
 """
 
+from __future__ import annotations
+
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Sequence

@@ -4,6 +4,8 @@ Samples of one study or patient resemble each other more than any model should g
 test is strict only if nothing of a test sample's group was learned from.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 import numpy as np

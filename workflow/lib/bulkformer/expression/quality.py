@@ -5,6 +5,8 @@ and detection count vocabulary genes after mapping, so that cohorts with differe
 held to one standard.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 import numpy as np

@@ -4,6 +4,8 @@ Held-out samples take no part and are not even read: a graph that has seen them 
 correlations into every model that convolves over it.
 """
 
+from __future__ import annotations
+
 import hashlib
 import math
 import sys

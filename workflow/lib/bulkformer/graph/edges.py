@@ -10,8 +10,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from bulkformer.errors import InputError
 from bulkformer.files import write_table
@@ -129,8 +127,10 @@ def statistics(edges: Edges, n_genes: int) -> dict[str, Any]:
     left <= degree < right and double in width, bins of weights close on the right as well.
     """
     degree = np.bincount(edges.source, minlength=n_genes)
+    from scipy.sparse import coo_array, csgraph  # slow to import, and most steps only read edges
+
     adjacency = coo_array((np.ones(len(edges.source)), edges[:2]), shape=(n_genes, n_genes))
-    _, component = connected_components(adjacency, directed=False)
+    _, component = csgraph.connected_components(adjacency, directed=False)
     once = edges.weight[edges.source < edges.target]
     bounds = [0, 1]
     while bounds[-1] <= degree.max(initial=0):

@@ -3,6 +3,8 @@
 This graph owes nothing to the expression data of the run, so it is the one that cannot leak.
 """
 
+from __future__ import annotations
+
 import sys
 from pathlib import Path
 from typing import Annotated

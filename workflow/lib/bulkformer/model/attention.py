@@ -6,6 +6,8 @@ of all genes are larger than anything else in the network, so they are made chun
 again for the gradient; they never exist as a whole.
 """
 
+from __future__ import annotations
+
 import functools
 import math
 from collections.abc import Callable

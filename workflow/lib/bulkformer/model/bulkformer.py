@@ -5,6 +5,8 @@ absent. Every gene becomes a token; tokens exchange messages along the gene grap
 all other genes, and each predicts its own expression. Attribute names are the released keys.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass

@@ -5,6 +5,8 @@ graph step through a bottleneck, one stack of Performer layers, a scale that mak
 genes, and predictions that are neither rectified nor shifted. Attribute names are released keys.
 """
 
+from __future__ import annotations
+
 import math
 from dataclasses import dataclass
 

@@ -5,6 +5,8 @@
 the other three).
 """
 
+from __future__ import annotations
+
 import json
 import shutil
 from dataclasses import asdict

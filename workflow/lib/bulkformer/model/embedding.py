@@ -4,6 +4,8 @@ Where a language model encodes the position of a word, BulkFormer encodes how mu
 expressed, so that nearby expression values get nearby vectors. A masked or absent gene gets zeros.
 """
 
+from __future__ import annotations
+
 import torch
 from torch import Tensor, nn
 

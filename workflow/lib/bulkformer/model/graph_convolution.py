@@ -4,6 +4,8 @@ The graph is data, not weights: it is given to the model and saved beside the we
 them. It is directed in general, and no shape check notices a transposed one.
 """
 
+from __future__ import annotations
+
 import warnings
 from typing import NamedTuple
 
@@ -24,7 +26,7 @@ class Graph(NamedTuple):
     target: Tensor
     weight: Tensor
 
-    def transposed(self) -> "Graph":
+    def transposed(self) -> Graph:
         """Return the graph whose every edge is turned round."""
         return Graph(self.target, self.source, self.weight)
 

@@ -4,6 +4,8 @@ The nesting of modules is that of performer-pytorch, because released checkpoint
 keys (`net.layers.0.0.fn.to_q.weight`).
 """
 
+from __future__ import annotations
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn

@@ -4,6 +4,8 @@ Nothing here unpickles code: files are opened as plain tensors or refused. Sizes
 tensors themselves, so that every released and every smaller network of either layout loads.
 """
 
+from __future__ import annotations
+
 import pickle
 import re
 from pathlib import Path

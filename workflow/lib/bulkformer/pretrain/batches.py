@@ -1,5 +1,7 @@
 """Batches of samples from memory-mapped stores, in an order that the seed and the epoch decide."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 

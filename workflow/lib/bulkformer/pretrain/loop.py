@@ -4,6 +4,8 @@ Every random choice is a function of the seed and of the place in the run (or li
 checkpoint), so that a run that was killed and resumed ends bit for bit like one that was not.
 """
 
+from __future__ import annotations
+
 import math
 import signal
 import sys

@@ -4,6 +4,8 @@ Only measured positions are ever hidden: a gene that a cohort did not measure ha
 from, while a measured zero is a value like any other.
 """
 
+from __future__ import annotations
+
 import torch
 
 MASKED = -10.0  # the released models' code for "hidden or absent"; ln(TPM + 1) is never negative

@@ -4,6 +4,8 @@ They lie in a folder that is not an output of the workflow, named by a hash of e
 shapes the run. So a failed job keeps them, and a changed setting never continues a stale state.
 """
 
+from __future__ import annotations
+
 import hashlib
 import json
 import pickle

@@ -4,6 +4,8 @@ On a small corpus a few hundred steps are too few to learn, from nothing, which 
 which are low and which vary together. The training samples say so directly.
 """
 
+from __future__ import annotations
+
 import numpy as np
 import torch
 

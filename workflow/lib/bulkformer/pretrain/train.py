@@ -1,9 +1,11 @@
 """The pretrain step: from corpus and graph to a run folder that holds all that inference needs."""
 
+from __future__ import annotations
+
 import hashlib
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import pandas as pd
 import pyarrow as pa
@@ -15,12 +17,12 @@ from bulkformer.cli import command
 from bulkformer.errors import InputError
 from bulkformer.files import sha256, write_json, write_table
 from bulkformer.graph.edges import read_graph
-from bulkformer.model.bulkformer import BulkFormerConfig, initialise
-from bulkformer.model.checkpoint import save_run
 from bulkformer.pretrain.batches import CorpusSamples, gene_mean
-from bulkformer.pretrain.loop import Training, fit, validation_batches
 from bulkformer.pretrain.resume import state_folder
 from bulkformer.pretrain.start import principal_gene_vectors
+
+if TYPE_CHECKING:
+    from bulkformer.pretrain.loop import Training
 
 GeneStart = Literal["random", "principal_components"]
 
@@ -51,6 +53,11 @@ def train(
     state: Annotated[Path, Option(help="Folder of checkpoints; survives a failed job.")],
 ) -> None:
     """Pretrain BulkFormer on the training samples of the corpus."""
+    # Classes of torch: options and their mistakes do not wait for it.
+    from bulkformer.model.bulkformer import BulkFormerConfig, initialise
+    from bulkformer.model.checkpoint import save_run
+    from bulkformer.pretrain.loop import Training, fit
+
     settings = Training(
         epochs, batch_size, accumulate, learning_rate, weight_decay, warmup_fraction,
         schedule, mask_fraction, clip_gradient, checkpoint_minutes, seed,
@@ -117,6 +124,8 @@ def train(
 
 def gene_mean_loss(samples: CorpusSamples, mean: torch.Tensor, settings: Training) -> float:
     """Return the error of the training gene mean under the validation masks: the floor to beat."""
+    from bulkformer.pretrain.loop import validation_batches
+
     total, count = 0.0, 0
     for values, mask in validation_batches(samples, settings):
         total += float((values - mean)[mask].square().sum())

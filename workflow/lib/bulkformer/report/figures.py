@@ -4,14 +4,15 @@ One colour and marker stand for one kind of model in all of them; hollow markers
 weights; the pale band and the dashed line are the model that knows nothing about the sample.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import matplotlib as mpl
 import pandas as pd
 from markupsafe import Markup
-from matplotlib.axes import Axes
-from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, StrMethodFormatter
 
 from bulkformer.report.cells import count, decimal, is_missing
 from bulkformer.report.svg import (
@@ -22,6 +23,9 @@ from bulkformer.report.svg import (
     marker_of,
     styled_subplots,
 )
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 TITLE = {"loc": "left", "fontsize": 11, "fontweight": "bold", "color": INK}
 FLOOR_BAND, FLOOR_LINE = "#f7ecd2", "#b98a2c"
@@ -78,7 +82,7 @@ def dot_chart(
         axis.set_title(panel.title, pad=16, **TITLE)
         axis.set_xlabel(panel.axis)
         axis.grid(axis="y", visible=False)
-        axis.xaxis.set_major_locator(MaxNLocator(5))
+        axis.xaxis.set_major_locator(mpl.ticker.MaxNLocator(5))
         if floor in positions:
             place = positions[floor]
             axis.axhspan(place - 0.5, place + 0.5, color=FLOOR_BAND, zorder=0, linewidth=0)
@@ -247,17 +251,17 @@ def pretraining_curve(history: pd.DataFrame, training: Mapping[str, Any]) -> Mar
     losses.set_ylabel("mean squared error of hidden values\n(ln(TPM + 1) squared)")
     losses.legend(frameon=False, fontsize=8.5)
     losses.set_yscale("log")
-    losses.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    losses.yaxis.set_minor_locator(NullLocator())
-    losses.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    losses.yaxis.set_major_locator(mpl.ticker.LogLocator(subs=(1, 2, 5)))
+    losses.yaxis.set_minor_locator(mpl.ticker.NullLocator())
+    losses.yaxis.set_major_formatter(mpl.ticker.StrMethodFormatter("{x:g}"))
     rates.plot(thinned["step"], thinned["learning_rate"], color=MUTED, linewidth=1.4)
     rates.set_title("Learning rate", **TITLE)
     rates.set_ylim(bottom=0)
     rates.ticklabel_format(axis="y", style="sci", scilimits=(-2, 3))
     for axis in axes:
         axis.set_xlabel("optimiser step")
-        axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-        axis.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+        axis.xaxis.set_major_locator(mpl.ticker.MaxNLocator(5, integer=True))
+        axis.xaxis.set_major_formatter(mpl.ticker.StrMethodFormatter("{x:,.0f}"))
     return inline_svg(
         figure,
         "figure-pretraining",
@@ -285,7 +289,7 @@ def degree_histograms(graphs: Mapping[str, Mapping[str, Sequence[int]]]) -> Mark
         axis.set_title(graph, **TITLE)
         axis.set_xlabel("neighbours of a gene")
         axis.grid(visible=False)
-        axis.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+        axis.yaxis.set_major_formatter(mpl.ticker.StrMethodFormatter("{x:,.0f}"))
         axis.margins(y=0.12)
     axes[0].set_ylabel("genes")
     return inline_svg(

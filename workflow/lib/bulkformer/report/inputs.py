@@ -1,5 +1,7 @@
 """Reads what the stages said about themselves, and stops where a table is not what it should be."""
 
+from __future__ import annotations
+
 import json
 from dataclasses import dataclass
 from pathlib import Path

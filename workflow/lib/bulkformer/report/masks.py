@@ -1,5 +1,7 @@
 """How the numbers change with the share of hidden genes: curves over the random masks."""
 
+from __future__ import annotations
+
 import re
 from typing import Any
 

@@ -4,15 +4,20 @@ Text stays text, so that a reader can search and select it and the page's own fo
 same figure always gives the same bytes.
 """
 
+from __future__ import annotations
+
 import io
 import itertools
 import re
+from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
 import matplotlib as mpl
 from markupsafe import Markup
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 INK, MUTED, GRID = "#1f2933", "#5f6b76", "#e3e8ec"
 
@@ -72,6 +77,8 @@ def styled_subplots(
 
     The figure belongs to no window system and needs no closing.
     """
+    from matplotlib.figure import Figure  # slow to import
+
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(width, height), layout="constrained")
         axes = figure.subplots(1, columns, squeeze=False, **options)

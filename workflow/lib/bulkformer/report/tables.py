@@ -4,6 +4,8 @@ A number never stands without what a reader needs to weigh it: how many units, w
 what, how many seeds, whether the model had seen the data, and the hash of the split.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any

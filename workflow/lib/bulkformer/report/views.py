@@ -3,6 +3,8 @@
 Every number of the page comes through here or is shown as a row of the full tables; none is made.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -117,7 +119,7 @@ class Comparison:
     strict: Sequence[Measure]
     more: Sequence[Measure]
     in_tables: Sequence[Measure]
-    others: Sequence["Comparison"] = ()
+    others: Sequence[Comparison] = ()
 
     @property
     def panels(self) -> list[Measure]:

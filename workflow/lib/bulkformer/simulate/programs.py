@@ -8,7 +8,6 @@ alike, and the planted edges join exactly those.
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.sparse.csgraph import minimum_spanning_tree
 
 ACTIVITIES = 3  # the program's own activity and its two branches
 IN_A_PROGRAM = 0.94  # the other genes vary on their own
@@ -72,7 +71,9 @@ def _nearest_neighbours(directions: np.ndarray) -> tuple[np.ndarray, np.ndarray,
     joined = np.zeros(similarity.shape, dtype=bool)
     np.put_along_axis(joined, nearest, True, axis=1)
     distance = np.where(similarity < 0, 0, 1.001 - similarity)  # zero means no edge to scipy
-    tree = minimum_spanning_tree(distance).tocoo()
+    from scipy.sparse import csgraph  # slow to import
+
+    tree = csgraph.minimum_spanning_tree(distance).tocoo()
     joined[tree.row, tree.col] = True
     source, target = np.nonzero(np.triu(joined | joined.T, k=1))
     return source, target, np.minimum(similarity[source, target], 1.0)

@@ -12,7 +12,6 @@ import numpy as np
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import typer
-from sklearn.metrics import average_precision_score, roc_auc_score
 
 from bulkformer.cli import command
 from bulkformer.errors import InputError
@@ -60,6 +59,8 @@ def compare(scores: np.ndarray, planted: np.ndarray, program: np.ndarray) -> dic
     dict of numbers over unordered pairs of genes; None where a share has an empty denominator.
     `precision_by_chance` and `within_program_by_chance` are what edges between random genes reach.
     """
+    from sklearn.metrics import average_precision_score  # slow to import
+
     pairs = np.triu_indices(len(scores), k=1)
     score, truth = scores[pairs], planted[pairs]
     same_program = (program[pairs[0]] == program[pairs[1]]) & (program[pairs[0]] >= 0)
@@ -174,6 +175,8 @@ def training_values(
 
 
 def _auroc(truth: np.ndarray, score: np.ndarray) -> float | None:
+    from sklearn.metrics import roc_auc_score
+
     return float(roc_auc_score(truth, score)) if truth.any() and not truth.all() else None
 
 

@@ -5,6 +5,8 @@ Layout as published by the Ma'ayan laboratory (Lachmann et al. 2018): `data/expr
 so columns are read in stripes that cover whole HDF5 chunks: each chunk is decompressed once.
 """
 
+from __future__ import annotations
+
 import re
 from pathlib import Path
 

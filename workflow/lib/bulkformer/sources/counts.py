@@ -4,6 +4,8 @@ A reader keeps identifiers, gene order and values as the file has them. Bringing
 axis, summing duplicates and judging quality belong to the expression stage.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path

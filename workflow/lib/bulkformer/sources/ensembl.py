@@ -4,6 +4,8 @@ Only genes on the assembled chromosomes are kept: patches and alternative haplot
 the primary assembly under other ids, which would count the same reads twice.
 """
 
+from __future__ import annotations
+
 import re
 import sys
 from collections import defaultdict

@@ -4,6 +4,8 @@ A GCT opens with `#1.2`, a line of two dimensions, and a header `Name Descriptio
 an Ensembl gene id with a version. The first two fields of a sample id are the donor.
 """
 
+from __future__ import annotations
+
 from pathlib import Path
 
 import pandas as pd

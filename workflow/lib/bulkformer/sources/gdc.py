@@ -5,6 +5,8 @@ Members are read as a stream, in the order of the tar, and never written to disk
 between cohorts that are compared.
 """
 
+from __future__ import annotations
+
 import tarfile
 import zlib
 from collections.abc import Iterator

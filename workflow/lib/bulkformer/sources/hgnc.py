@@ -1,5 +1,7 @@
 """HGNC: approved gene symbols, and the earlier and other names that point to them."""
 
+from __future__ import annotations
+
 from pathlib import Path
 
 import pandas as pd

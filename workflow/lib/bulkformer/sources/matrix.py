@@ -4,6 +4,8 @@ This is the way in for a user's own cohort: one row in the cohorts table says wh
 orientation, and which columns of the sample table hold what.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from pathlib import Path
 

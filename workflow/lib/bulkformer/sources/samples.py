@@ -4,6 +4,8 @@ Samples are joined by identifier and never by position, and what a table does no
 only a TCGA barcode may speak for itself, because patient and sample type are part of it.
 """
 
+from __future__ import annotations
+
 import re
 import sys
 from collections.abc import Sequence

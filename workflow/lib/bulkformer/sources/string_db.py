@@ -4,6 +4,8 @@ STRING lists each pair in both directions under protein ids; several proteins ca
 and one protein for several genes, so pairs are merged by gene and keep their best score.
 """
 
+from __future__ import annotations
+
 from pathlib import Path
 
 import numpy as np

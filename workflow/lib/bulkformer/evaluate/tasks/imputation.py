@@ -5,6 +5,8 @@ the order of samples, or which others are tested. A larger share hides what a sm
 and more.
 """
 
+from __future__ import annotations
+
 import hashlib
 import sys
 from dataclasses import dataclass
