@@ -118,7 +118,7 @@ def test_the_config_readme_gives_the_values_of_the_config_and_of_the_demo(root):
             value = schema[key]["default"]
         elif value is None and paper_cell.startswith("not set: "):
             value, paper_cell = schema[key]["default"], paper_cell.removeprefix("not set: ")
-        elif isinstance(value, list) and isinstance(value[0], dict):
+        elif isinstance(value, list) and value and isinstance(value[0], dict):
             value, paper_cell = len(value), paper_cell.removesuffix(" entries")
         assert written(paper_cell) == value, f"{key} in config.yaml"
         value = look_up(demo, key)

@@ -1,6 +1,7 @@
 """Every public target plans with every profile: offline, without data, without Slurm."""
 
 import re
+import time
 
 import pytest
 
@@ -31,6 +32,19 @@ def test_all_targets_plan_with_every_profile(project, profile):
     run = snakemake(project, "--profile", f"profiles/{profile}", "--dry-run", *TARGETS)
     assert run.returncode == 0, run.stdout[-2000:]
     assert "Nothing to be done" not in run.stdout
+
+
+def test_the_papers_inputs_plan_offline_and_soon(project):
+    """No data, no network: proxies that lead nowhere would stop whatever asked for an address."""
+    nowhere = dict.fromkeys(("http_proxy", "https_proxy", "HTTPS_PROXY"), "http://127.0.0.1:9")
+    start = time.monotonic()
+    run = snakemake(project, "--profile", "profiles/local", "data", "graph", "--dry-run", **nowhere)
+    took = time.monotonic() - start
+    print(f"\nsnakemake --profile profiles/local data graph -n: {took:.1f} s")
+    assert run.returncode == 0, run.stdout[-2000:]
+    jobs = re.findall(r"^(\w+) +\d+$", run.stdout.split("Job stats:")[1], re.MULTILINE)
+    assert {"download", "cohort", "sketch", "corpus", "overlap", "coexpression"} <= set(jobs)
+    assert took < 60
 
 
 @pytest.mark.parametrize(

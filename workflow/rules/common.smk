@@ -36,9 +36,12 @@ validate(config, "../schemas/config.schema.yaml")
 
 shell.prefix(f"export PYTHONPATH={shlex.quote(str(Path(workflow.basedir) / 'lib'))}; ")
 
+# Keys of expression.corpus: how alike two profiles must be, in one cohort and in two.
+DUPLICATE_CORRELATIONS = ["duplicate_correlation", "duplicate_correlation_across"]
 PROTOCOLS = ["legacy", "strict"]
 TASKS = ["imputation", "disease_annotation"]
-GRAPHS = ["coexpression", "string", "union"]
+CONTROLS = ["random", "degree_matched"]
+GRAPHS = ["coexpression", "string", "union", "gene_ontology", *CONTROLS]
 
 
 def read_table(table, key):
@@ -75,14 +78,44 @@ def look_up(table, name, place):
     return table[name]
 
 
+# What rules asked `resource` for: every file from outside that this run reads, and where it is.
+FILES_FROM_OUTSIDE = {}
+
+
 def resource(path):
     """A 'source/file' of the sources table is fetched to <resources>; anything else is a path."""
     if tuple(path.split("/")) in SOURCES:
-        return f"<resources>/{path}"
-    expanded = os.path.expandvars(path)
-    if "$" in expanded:
-        raise WorkflowError(f"'{path}': set this environment variable, or write the path itself")
-    return expanded
+        found = f"<resources>/{path}"
+    else:
+        found = os.path.expandvars(path)
+        if "$" in found:
+            raise WorkflowError(
+                f"'{path}': set this environment variable, or write the path itself"
+            )
+    FILES_FROM_OUTSIDE[path] = found
+    return found
+
+
+def public_files_of_run():
+    """Those files of the sources table that rules asked for; complete once all rules are read."""
+    return sorted(path for path in FILES_FROM_OUTSIDE if tuple(path.split("/")) in SOURCES)
+
+
+def outcome_files(table, *keys):
+    """The files that a part of config.outcomes names under `keys`; a key of null names none."""
+    named = [config["outcomes"][table].get(key) for key in keys]
+    named = [path for part in named for path in (part if isinstance(part, list) else [part])]
+    for path in filter(None, named):
+        check_on_disk(path, f"config, outcomes.{table}")
+    return [resource(path) for path in named if path]
+
+
+def licences_of(table):
+    """Options that tell the summary of an outcome under which terms its sources stand."""
+    used = set(files_in(config["outcomes"][table]))
+    rows = [row for key, row in SOURCES.items() if "/".join(key) in used]
+    terms = {f"{row['source']}: {row['licence']}" for row in rows}
+    return flags({"licence": sorted(terms)})
 
 
 def check_on_disk(path, where):
@@ -92,6 +125,16 @@ def check_on_disk(path, where):
             f"{where}: {resource(path)} does not exist; correct the path, or name a 'source/file' "
             f"of {config['tables']['sources']}"
         )
+
+
+def files_in(settings):
+    """Yield every file that a part of the config names: of the sources table, or on disk."""
+    if isinstance(settings, dict | list):
+        for part in settings.values() if isinstance(settings, dict) else settings:
+            yield from files_in(part)
+    elif isinstance(settings, str) and "/" in settings:
+        if tuple(settings.split("/")) in SOURCES or os.path.isfile(os.path.expandvars(settings)):
+            yield settings
 
 
 def flags(settings):
@@ -140,8 +183,21 @@ def corpus_coverage():
     )
 
 
+def corpus_sketches():
+    return collect(
+        "<results>/expression/{cohort}/sketch.parquet",
+        cohort=config["expression"]["corpus"]["cohorts"],
+    )
+
+
 def embedded_cohorts():
     return sorted({d["cohort"] for d in config["evaluate"]["disease_annotation"]["datasets"]})
+
+
+def embeddings_of(cohort, file):
+    """A file of every model that embeds a cohort; none for a cohort that no task embeds."""
+    models = models_of("disease_annotation") if cohort in embedded_cohorts() else []
+    return [f"<results>/embed/{model}/{cohort}/{file}" for model in models]
 
 
 def cohorts_of(task):
@@ -155,7 +211,38 @@ def cohorts_of(task):
 
 def all_cohorts():
     """Every cohort that the config uses anywhere, each once."""
-    return list(dict.fromkeys(cohort for task in TASKS for cohort in cohorts_of(task)))
+    used = [cohort for task in TASKS for cohort in cohorts_of(task)]
+    return list(dict.fromkeys(used + config["expression"]["further_cohorts"]))
+
+
+def scanned_cohorts(cohorts):
+    """Those of `cohorts` that are looked up in the corpus, because they are not part of it."""
+    return [name for name in cohorts if name not in config["expression"]["corpus"]["cohorts"]]
+
+
+def gene_ontology_files():
+    """The files that the gene_ontology graph is made from, by option; its format says which."""
+    settings = config["graph"]["gene_ontology"]
+    wanted = ["gene_sets"] if settings["format"] == "gmt" else ["ontology", "associations"]
+    files = {}
+    for key in wanted:
+        if not settings[key]:
+            raise WorkflowError(
+                f"graph.gene_ontology.{key}: the format {settings['format']} needs it"
+            )
+        paths = settings[key] if key == "gene_sets" else [settings[key]]
+        files[key] = [resource(path) for path in paths]
+    return files
+
+
+def controlled_graph():
+    """The graph that the controls resemble: by default the one that the model convolves over."""
+    graph = config["graph"]["controls"]["of"] or config["pretrain"]["graph"]
+    if graph in CONTROLS:
+        raise WorkflowError(
+            f"graph.controls.of: pretrain.graph is the control '{graph}'; say which graph it controls"
+        )
+    return graph
 
 
 def uses_gpu(model):
@@ -210,7 +297,7 @@ def recoveries():
 
 
 for cohort in all_cohorts():
-    look_up(COHORTS, cohort, "config: a cohort of expression.corpus or evaluate")
+    look_up(COHORTS, cohort, "config: a cohort of expression or evaluate")
     for column in ["expression", "samples"]:
         place = f"{config['tables']['cohorts']}, cohort {cohort}, {column}"
         check_on_disk(COHORTS[cohort][column], place)

@@ -1,5 +1,5 @@
 # Needs the corpus (to fit the classical models), the pretrained run and the cohorts. Makes what each
-# model remembers of the corpus, and one vector a sample for each model and cohort.
+# model remembers of the corpus, one vector a sample for each model and cohort, and all of it as h5ad.
 
 
 rule fit:
@@ -67,3 +67,39 @@ rule embed:
         " --store {input.store} --samples {input.samples} --seed {params.seed}"
         " --batch-size {params.batch_size} --output {output.samples}"
         " --description {output.description} > {log} 2>&1"
+
+
+rule export:
+    """Hand a cohort to other programs as h5ad: expression, labels, and what each model makes of it."""
+    input:
+        genes="<results>/expression/genes.parquet",
+        log_tpm="<results>/expression/{cohort}/log_tpm.arrow",
+        counts="<results>/expression/{cohort}/counts.arrow",
+        samples="<results>/expression/{cohort}/samples.parquet",
+        coverage="<results>/expression/{cohort}/coverage.json",
+        embedding=lambda wildcards: embeddings_of(wildcards.cohort, "samples.parquet"),
+        description=lambda wildcards: embeddings_of(wildcards.cohort, "embed.json"),
+    output:
+        "<results>/embed/{cohort}.h5ad",
+    log:
+        "<logs>/embed/{cohort}_export.log",
+    benchmark:
+        "<benchmarks>/embed/{cohort}_export.jsonl"
+    conda:
+        "../../envs/core.yaml"
+    threads: 1
+    resources:
+        mem_mb=8000,
+        runtime=120,
+    params:
+        models=lambda wildcards, input: flags(
+            {
+                "model": [Path(path).parts[-3] for path in input.embedding],
+                "embedding": list(input.embedding),
+                "description": list(input.description),
+            }
+        ),
+    shell:
+        "python -m bulkformer.embed.export --genes {input.genes} --log-tpm {input.log_tpm}"
+        " --counts {input.counts} --samples {input.samples} --coverage {input.coverage}"
+        " {params.models} --output {output} > {log} 2>&1"

@@ -9,6 +9,11 @@ rule exposure:
         samples=lambda wildcards: collect(
             "<results>/expression/{cohort}/samples.parquet", cohort=cohorts_of(wildcards.task)
         ),
+        graph=f"<results>/graph/{config['pretrain']['graph']}.json",
+        overlaps=lambda wildcards: collect(
+            "<results>/expression/overlap/{cohort}.parquet",
+            cohort=scanned_cohorts(cohorts_of(wildcards.task)),
+        ),
     output:
         "<results>/evaluate/exposure/{task}.parquet",
     log:
@@ -23,13 +28,17 @@ rule exposure:
         runtime=30,
     params:
         cohorts=lambda wildcards, input: flags(
-            {"cohort": cohorts_of(wildcards.task), "samples": list(input.samples)}
+            {
+                "cohort": cohorts_of(wildcards.task),
+                "samples": list(input.samples),
+                "overlap_cohort": scanned_cohorts(cohorts_of(wildcards.task)),
+                "overlap": list(input.overlaps),
+            }
         ),
         models=lambda wildcards: as_json({name: row["weights"] for name, row in MODELS.items()}),
-        graph=config["pretrain"]["graph"],
     shell:
         "python -m bulkformer.evaluate.exposure --corpus {input.corpus} {params.cohorts}"
-        " --models {params.models:q} --graph {params.graph} --output {output} > {log} 2>&1"
+        " --models {params.models:q} --graph {input.graph} --output {output} > {log} 2>&1"
 
 
 rule metrics:

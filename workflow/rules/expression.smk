@@ -1,5 +1,6 @@
 # Needs the files of the sources stage. Makes the gene vocabulary, one store of counts and one of
-# ln(TPM + 1) for each cohort, and the pretraining corpus with its split by study.
+# ln(TPM + 1) for each cohort, the pretraining corpus with its split by study and without copies,
+# and the samples of other cohorts that occur in it.
 
 
 rule genes:
@@ -11,8 +12,17 @@ rule genes:
             for path in [config["expression"]["vocabulary"].get("identifiers")]
             if path
         ],
+        gene_list=[
+            resource(path) for path in [config["expression"]["vocabulary"]["gene_list"]] if path
+        ],
+        length_table=[
+            resource(path)
+            for path in [config["expression"]["vocabulary"]["length_table"]]
+            if path and config["expression"]["vocabulary"]["lengths"] == "paper"
+        ],
     output:
-        "<results>/expression/genes.parquet",
+        genes="<results>/expression/genes.parquet",
+        annotation="<results>/expression/annotation.parquet",
     log:
         "<logs>/expression/genes.log",
     benchmark:
@@ -24,13 +34,20 @@ rule genes:
         mem_mb=8000,
         runtime=30,
     params:
-        identifiers=lambda wildcards, input: flags({"identifiers": list(input.identifiers)}),
-        biotypes=flags({"biotype": config["expression"]["vocabulary"]["biotypes"]}),
-        format=config["expression"]["vocabulary"]["format"],
+        files=lambda wildcards, input: flags(
+            {name: list(input[name]) for name in ["identifiers", "gene_list", "length_table"]}
+        ),
+        settings=flags(
+            {"biotype": config["expression"]["vocabulary"]["biotypes"]}
+            | {
+                key: config["expression"]["vocabulary"][key]
+                for key in ["format", "gene_list_format", "lengths", "par_y"]
+            }
+        ),
     shell:
         "python -m bulkformer.expression.genes --annotation {input.annotation}"
-        " --format {params.format} {params.identifiers} {params.biotypes}"
-        " --output {output} > {log} 2>&1"
+        " {params.files} {params.settings}"
+        " --output {output.genes} --all-genes {output.annotation} > {log} 2>&1"
 
 
 rule cohort:
@@ -40,6 +57,11 @@ rule cohort:
         expression=lambda wildcards: resource(COHORTS[wildcards.cohort]["expression"]),
         samples=lambda wildcards: [
             resource(path) for path in [COHORTS[wildcards.cohort]["samples"]] if path
+        ],
+        annotation=[
+            path
+            for path in ["<results>/expression/annotation.parquet"]
+            if config["expression"]["tpm_denominator"] != "vocabulary"
         ],
     output:
         counts="<results>/expression/{cohort}/counts.arrow",
@@ -52,25 +74,121 @@ rule cohort:
         "<benchmarks>/expression/{cohort}.jsonl"
     conda:
         "../../envs/core.yaml"
-    threads: 1
+    # Other formats are read by one thread, and several cohorts at once.
+    threads: lambda wildcards: 4 if COHORTS[wildcards.cohort]["format"] == "archs4" else 1
     resources:
-        mem_mb=lambda wildcards, attempt: 16000 * attempt,
+        mem_mb=lambda wildcards, attempt: 8000 * attempt,
         runtime=720,
     params:
-        samples=lambda wildcards, input: flags({"samples": list(input.samples)}),
+        files=lambda wildcards, input: flags(
+            {name: list(input[name]) for name in ["samples", "annotation"]}
+        ),
         reading=lambda wildcards: flags(
             {
                 key: COHORTS[wildcards.cohort][key]
-                for key in ["format", "gene_ids", "unit", "orientation", "sample_columns"]
+                for key in [
+                    "format",
+                    "gene_ids",
+                    "unit",
+                    "transform",
+                    "orientation",
+                    "sample_columns",
+                ]
                 if COHORTS[wildcards.cohort][key]
             }
         ),
-        quality=flags(config["expression"]["quality"]),
+        quality=flags(
+            config["expression"]["quality"]
+            | {"tpm_denominator": config["expression"]["tpm_denominator"]}
+        ),
     shell:
         "python -m bulkformer.expression.cohort --cohort {wildcards.cohort}"
-        " --expression {input.expression} {params.samples} {params.reading} {params.quality}"
-        " --genes {input.genes} --counts {output.counts} --log-tpm {output.log_tpm}"
+        " --expression {input.expression} {params.files} {params.reading} {params.quality}"
+        " --genes {input.genes} --threads {threads}"
+        " --counts {output.counts} --log-tpm {output.log_tpm}"
         " --samples-output {output.samples} --coverage {output.coverage} > {log} 2>&1"
+
+
+rule background:
+    """Learn what all profiles have in common, because copies show only in what is left."""
+    input:
+        stores=corpus_stores(),
+    output:
+        "<results>/expression/background.parquet",
+    log:
+        "<logs>/expression/background.log",
+    benchmark:
+        "<benchmarks>/expression/background.jsonl"
+    conda:
+        "../../envs/core.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        stores=lambda wildcards, input: flags({"store": list(input.stores)}),
+    shell:
+        "python -m bulkformer.expression.background {params.stores} --output {output} > {log} 2>&1"
+
+
+rule sketch:
+    """Shrink each profile to a few bits, so that copies are found without comparing all pairs."""
+    input:
+        store="<results>/expression/{cohort}/log_tpm.arrow",
+        background="<results>/expression/background.parquet",
+    output:
+        "<results>/expression/{cohort}/sketch.parquet",
+    log:
+        "<logs>/expression/sketch_{cohort}.log",
+    benchmark:
+        "<benchmarks>/expression/sketch_{cohort}.jsonl"
+    conda:
+        "../../envs/core.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=120,
+    params:
+        seed=config["seed"],
+    shell:
+        "python -m bulkformer.expression.sketch --store {input.store}"
+        " --background {input.background} --seed {params.seed} --output {output} > {log} 2>&1"
+
+
+rule duplicates:
+    """Find profiles that the corpus holds under several names, before it is split."""
+    input:
+        samples=corpus_samples(),
+        sketches=corpus_sketches(),
+        stores=corpus_stores(),
+        background="<results>/expression/background.parquet",
+    output:
+        "<results>/expression/duplicates.parquet",
+    log:
+        "<logs>/expression/duplicates.log",
+    benchmark:
+        "<benchmarks>/expression/duplicates.jsonl"
+    conda:
+        "../../envs/core.yaml"
+    threads: 1
+    resources:
+        mem_mb=8000,
+        runtime=240,
+    params:
+        cohorts=lambda wildcards, input: flags(
+            {
+                "cohort": config["expression"]["corpus"]["cohorts"],
+                "samples": list(input.samples),
+                "sketch": list(input.sketches),
+                "store": list(input.stores),
+            }
+        ),
+        thresholds=flags(
+            {key: config["expression"]["corpus"][key] for key in DUPLICATE_CORRELATIONS}
+        ),
+    shell:
+        "python -m bulkformer.expression.duplicates {params.cohorts} {params.thresholds}"
+        " --background {input.background} --output {output} > {log} 2>&1"
 
 
 rule corpus:
@@ -78,6 +196,7 @@ rule corpus:
     input:
         samples=corpus_samples(),
         coverage=corpus_coverage(),
+        duplicates="<results>/expression/duplicates.parquet",
     output:
         corpus="<results>/expression/corpus.parquet",
         summary="<results>/expression/corpus.json",
@@ -100,10 +219,54 @@ rule corpus:
             | {
                 key: value
                 for key, value in config["expression"]["corpus"].items()
-                if key != "cohorts"
+                if key not in ["cohorts", *DUPLICATE_CORRELATIONS]
             }
         ),
         seed=config["seed"],
     shell:
         "python -m bulkformer.expression.corpus {params.samples} {params.split} --seed {params.seed}"
-        " --output {output.corpus} --summary {output.summary} > {log} 2>&1"
+        " --found {input.duplicates} --output {output.corpus} --summary {output.summary}"
+        " > {log} 2>&1"
+
+
+rule overlap:
+    """Look a cohort up in the corpus: a test on samples that a model learned from is no test."""
+    input:
+        samples="<results>/expression/{cohort}/samples.parquet",
+        sketch="<results>/expression/{cohort}/sketch.parquet",
+        store="<results>/expression/{cohort}/log_tpm.arrow",
+        corpus="<results>/expression/corpus.parquet",
+        duplicates="<results>/expression/duplicates.parquet",
+        corpus_samples=corpus_samples(),
+        corpus_sketches=corpus_sketches(),
+        corpus_stores=corpus_stores(),
+        background="<results>/expression/background.parquet",
+    output:
+        overlap="<results>/expression/overlap/{cohort}.parquet",
+        summary="<results>/expression/overlap/{cohort}.json",
+    log:
+        "<logs>/expression/overlap_{cohort}.log",
+    benchmark:
+        "<benchmarks>/expression/overlap_{cohort}.jsonl"
+    conda:
+        "../../envs/core.yaml"
+    threads: 1
+    resources:
+        mem_mb=8000,
+        runtime=240,
+    params:
+        corpus=lambda wildcards, input: flags(
+            {
+                "corpus_cohort": config["expression"]["corpus"]["cohorts"],
+                "corpus_samples": list(input.corpus_samples),
+                "corpus_sketch": list(input.corpus_sketches),
+                "corpus_store": list(input.corpus_stores),
+            }
+        ),
+        correlation=config["expression"]["corpus"]["duplicate_correlation_across"],
+    shell:
+        "python -m bulkformer.expression.overlap --cohort {wildcards.cohort}"
+        " --samples {input.samples} --sketch {input.sketch} --store {input.store}"
+        " --corpus {input.corpus} --found {input.duplicates} {params.corpus}"
+        " --background {input.background} --correlation {params.correlation}"
+        " --output {output.overlap} --summary {output.summary} > {log} 2>&1"

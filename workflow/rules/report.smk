@@ -74,3 +74,44 @@ rule render:
         " --training {input.training} --literature {input.literature}"
         " --independent {input.independent} --page {output.page}"
         " --metrics-csv {output.metrics} > {log} 2>&1"
+
+
+rule data_page:
+    """Show what was fetched, whose it is, and what became of it before any model saw it."""
+    input:
+        inventory="<results>/sources/inventory.parquet",
+        coverage=collect("<results>/expression/{cohort}/coverage.json", cohort=all_cohorts()),
+        corpus="<results>/expression/corpus.json",
+        overlaps=collect(
+            "<results>/expression/overlap/{cohort}.json", cohort=scanned_cohorts(all_cohorts())
+        ),
+        outcomes=collect("<results>/outcomes/{table}.json", table=OUTCOME_TABLES),
+        graphs=collect("<results>/graph/{graph}.json", graph=GRAPHS),
+    output:
+        "<results>/report/data.html",
+    log:
+        "<logs>/report/data_page.log",
+    benchmark:
+        "<benchmarks>/report/data_page.jsonl"
+    conda:
+        "../../envs/report.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        many=lambda wildcards, input: flags(
+            {
+                "coverage": list(input.coverage),
+                "overlap": list(input.overlaps),
+                "outcome": list(input.outcomes),
+                "graph": list(input.graphs),
+            }
+        ),
+        cohorts=lambda wildcards: as_json({name: COHORTS[name] for name in all_cohorts()}),
+        title=config["report"]["title"],
+        simulated="--simulated" if config["sources"]["mode"] == "simulate" else "",
+    shell:
+        "python -m bulkformer.report.data --title {params.title:q} --cohorts {params.cohorts:q}"
+        " --inventory {input.inventory} --corpus {input.corpus} {params.many} {params.simulated}"
+        " --page {output} > {log} 2>&1"

@@ -3,9 +3,11 @@
 
 localrules:
     data,
+    outcomes,
     graph,
     pretrain,
     embeddings,
+    h5ad,
     imputation,
     disease_annotation,
     benchmarks,
@@ -13,10 +15,22 @@ localrules:
 
 
 rule data:
-    """Every cohort on the gene axis, and the split corpus."""
+    """Every cohort on the gene axis, the split corpus, and which other samples occur in it."""
     input:
+        rules.inventory.output,
         rules.corpus.output,
         collect("<results>/expression/{cohort}/log_tpm.arrow", cohort=all_cohorts()),
+        collect(
+            "<results>/expression/overlap/{cohort}.parquet", cohort=scanned_cohorts(all_cohorts())
+        ),
+        rules.gene_sets.output,
+        collect("<results>/outcomes/{table}.parquet", table=OUTCOME_TABLES),
+
+
+rule outcomes:
+    """What happened to patients, cell lines and treated cells, one table a kind."""
+    input:
+        collect("<results>/outcomes/{table}.parquet", table=OUTCOME_TABLES),
 
 
 rule graph:
@@ -41,6 +55,12 @@ rule embeddings:
         ),
 
 
+rule h5ad:
+    """Every labelled cohort with its embeddings as one file for other programs."""
+    input:
+        collect("<results>/embed/{cohort}.h5ad", cohort=embedded_cohorts()),
+
+
 rule imputation:
     """Imputation under both protocols: metrics of every model that can impute."""
     input:
@@ -60,6 +80,7 @@ rule benchmarks:
 
 
 rule report:
-    """The report as one self-contained page."""
+    """The report as one self-contained page, and the page about the data beside it."""
     input:
         rules.render.output,
+        rules.data_page.output,

@@ -1,5 +1,6 @@
 """The ledger says what a model has seen, with which evidence, and never clears the unknown."""
 
+import json
 from pathlib import Path
 
 import pandas as pd
@@ -7,7 +8,7 @@ import pytest
 from evaluate_world import World
 
 from bulkformer.errors import InputError
-from bulkformer.evaluate.exposure import Ledger, exposure
+from bulkformer.evaluate.exposure import Ledger, exposure, rests_on_samples
 
 MODELS = (
     '{"bulkformer": "trained", "untrained": "random", "pca": "fitted", "log_tpm": "none",'
@@ -31,11 +32,26 @@ def seen_world(world: World) -> World:
     return world
 
 
+ORIGINS = {
+    "coexpression": "training samples of the corpus",
+    "string": "external",
+    "union": {"coexpression": "training samples of the corpus", "string": "external"},
+    "union_of_external": {"string": "external", "gene_ontology": "external"},
+}
+
+
+def summary_of(world: World, graph: str) -> Path:
+    """Write the JSON that stands beside a graph."""
+    path = world.root / f"{graph}.json"
+    path.write_text(json.dumps({"graph": graph, "origin": ORIGINS[graph]}))
+    return path
+
+
 def ledger(world: World, graph: str) -> pd.DataFrame:
     path = world.root / "exposure.parquet"
     cohorts = ["corpus", "copy", "sibling", "stranger"]
     paths = [world.samples(cohort) for cohort in cohorts]
-    exposure(world.corpus, cohorts, paths, MODELS, graph, path)
+    exposure(world.corpus, cohorts, paths, MODELS, summary_of(world, graph), path)
     return pd.read_parquet(path).set_index(["model", "cohort", "regime"]).sort_index()
 
 
@@ -91,3 +107,75 @@ def test_the_worst_cohort_decides_and_an_unknown_model_is_an_error(seen_world: W
 def test_a_union_with_coexpression_exposes_like_coexpression_itself(seen_world: World) -> None:
     coexpression, union = (ledger(seen_world, graph) for graph in ("coexpression", "union"))
     assert union["exposure"].tolist() == coexpression["exposure"].tolist()
+
+
+def test_a_union_of_graphs_from_elsewhere_exposes_nothing(seen_world: World) -> None:
+    states = ledger(seen_world, "union_of_external")["exposure"]
+    assert states["untrained", "copy", "all_samples"] == "clean"
+
+
+def test_a_graph_that_does_not_say_where_it_comes_from_is_an_error(seen_world: World) -> None:
+    path = seen_world.root / "nameless.json"
+    path.write_text("{}")
+    with pytest.raises(InputError, match=r"nameless\.json: does not say"):
+        rests_on_samples(path)
+
+
+def write_overlap(world: World, cohort: str, rows: list[tuple[str, str, str]]) -> Path:
+    """Write the overlap table of a cohort from (sample_id, corpus_split, by)."""
+    path = world.root / "overlap" / f"{cohort}.parquet"
+    path.parent.mkdir(exist_ok=True)
+    pd.DataFrame(rows, columns=["sample_id", "corpus_split", "by"], dtype=object).to_parquet(path)
+    return path
+
+
+@pytest.fixture
+def scanned_ledger(seen_world: World) -> pd.DataFrame:
+    """The stranger was trained on after all: once by BioSample, once by its profile."""
+    overlaps = {
+        "copy": [("corpus_0000", "train", "sample_id")],
+        "stranger": [
+            ("stranger_0000", "train", "biosample"),
+            ("stranger_0000", "train", "expression"),
+            ("stranger_0001", "validation", "expression"),
+        ],
+        "sibling": [("sibling_0000", "held_out_groups", "expression")],
+    }
+    path = seen_world.root / "scanned.parquet"
+    cohorts = ["corpus", "copy", "sibling", "stranger"]
+    exposure(
+        seen_world.corpus,
+        cohorts,
+        [seen_world.samples(cohort) for cohort in cohorts],
+        MODELS,
+        summary_of(seen_world, "string"),
+        path,
+        list(overlaps),
+        [write_overlap(seen_world, cohort, rows) for cohort, rows in overlaps.items()],
+    )
+    return pd.read_parquet(path).set_index(["model", "cohort", "regime"]).sort_index()
+
+
+def test_a_copy_under_another_name_counts_as_seen_and_the_evidence_says_how(
+    scanned_ledger: pd.DataFrame,
+) -> None:
+    row = scanned_ledger.loc[("bulkformer", "stranger", "all_samples")]
+    assert row["exposure"] == "seen_unlabelled"
+    assert row["evidence"] == (
+        "trained on: 1 of 2 samples' BioSample; 1 of 2 samples' expression profile"
+    )
+    assert (row["shared_samples"], row["shared_biosamples"], row["shared_profiles"]) == (0, 1, 1)
+    # A model that is fitted to the training samples alone never saw the validation sample's copy.
+    row = scanned_ledger.loc[("pca", "stranger", "all_samples")]
+    assert (row["shared_biosamples"], row["shared_profiles"]) == (1, 0)
+
+
+def test_a_sample_seen_by_accession_is_not_counted_once_more(scanned_ledger: pd.DataFrame) -> None:
+    row = scanned_ledger.loc[("bulkformer", "copy", "all_samples")]
+    assert (row["shared_samples"], row["shared_profiles"]) == (1, 0)
+
+
+def test_a_copy_that_nobody_learned_from_exposes_nobody(scanned_ledger: pd.DataFrame) -> None:
+    row = scanned_ledger.loc[("pca", "sibling", "all_samples")]
+    assert row["exposure"] == "clean"
+    assert row["evidence"].endswith("nor a copy by BioSample or expression")

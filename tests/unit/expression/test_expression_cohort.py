@@ -9,62 +9,27 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from cohort_world import (
+    COUNTS,
+    GENE_IDS,
+    N_GENES,
+    SAMPLES,
+    bring_in,
+    write_archs4,
+    write_genes,
+    write_matrix,
+)
 
 from bulkformer.errors import InputError
-from bulkformer.expression.cohort import LABELS, QUALITY, cohort
-from bulkformer.expression.genes import vocabulary_table
+from bulkformer.expression.cohort import LABELS, QUALITY
 from bulkformer.expression.store import ExpressionStore
-
-N_GENES = 8
-GENE_IDS = [f"ENSG{number:011d}" for number in range(1, N_GENES + 1)]
-SAMPLES = ["s3", "s1", "s2", "s4"]
-COUNTS = np.random.default_rng(5).integers(1, 400, (4, N_GENES)).astype(float)
+from bulkformer.sources.counts import Counts
+from bulkformer.sources.reader import open_cohort
 
 
 @pytest.fixture
 def genes(tmp_path):
-    annotation = pd.DataFrame(
-        {
-            "gene_id": GENE_IDS,
-            "symbol": [f"GENE{number}" for number in range(N_GENES)],
-            "entrez": [str(100 + number) for number in range(N_GENES)],
-            "length_bp": 500 + 100 * np.arange(N_GENES),
-            "biotype": "protein_coding",
-            "chromosome": "1",
-        }
-    )
-    path = tmp_path / "genes.parquet"
-    pq.write_table(vocabulary_table(annotation, None, ["protein_coding"], "annotation"), path)
-    return path
-
-
-def write_matrix(folder, counts=COUNTS, samples=SAMPLES, gene_ids=GENE_IDS):
-    path = folder / "matrix.tsv"
-    table = pd.DataFrame(np.asarray(counts).T, index=list(gene_ids), columns=list(samples))
-    table.to_csv(path, sep="\t", index_label="gene")
-    return path
-
-
-def bring_in(genes, expression, name="c", **changes):
-    folder = genes.parent / name
-    settings = {
-        "cohort": name,
-        "expression": expression,
-        "format": "matrix",
-        "gene_ids": "ensembl",
-        "unit": "counts",
-        "min_shared_vocabulary": 0.5,
-        "min_detected_genes": 1,
-        "min_library_size": 1,
-        "max_single_cell_probability": 0.5,
-        "genes": genes,
-        "counts": folder / "counts.arrow",
-        "log_tpm": folder / "log_tpm.arrow",
-        "samples_output": folder / "samples.parquet",
-        "coverage": folder / "coverage.json",
-    }
-    cohort(**settings | changes)
-    return folder
+    return write_genes(tmp_path)
 
 
 def test_counts_keep_their_values_and_log_tpm_follows_from_them(genes, tmp_path):
@@ -150,67 +115,10 @@ def test_samples_have_the_fixed_columns_first_and_other_labels_after_them(genes,
         assert samples.schema.field(name).type == "string", name
 
 
-def test_scaled_counts_have_no_library_size_and_the_same_tpm(genes, tmp_path):
-    raw = bring_in(genes, write_matrix(tmp_path))
-    scaled = bring_in(
-        genes,
-        write_matrix(tmp_path, COUNTS / 7.3),
-        "d",
-        unit="scaled_counts",
-        min_library_size=10**9,
-    )
-    samples = pq.read_table(scaled / "samples.parquet")
-    assert samples["library_size"].to_pylist() == [None] * 4
-    assert samples["kept"].to_pylist() == [True] * 4
-    np.testing.assert_allclose(
-        ExpressionStore(scaled / "log_tpm.arrow").read(),
-        ExpressionStore(raw / "log_tpm.arrow").read(),
-        rtol=1e-6,
-    )
-
-
 def test_expected_counts_may_be_fractions_and_have_a_library_size(genes, tmp_path):
     folder = bring_in(genes, write_matrix(tmp_path, COUNTS + 0.25), unit="expected_counts")
     samples = pd.read_parquet(folder / "samples.parquet")
     np.testing.assert_allclose(samples["library_size"], COUNTS.sum(axis=1) + 2)
-
-
-def test_fractions_are_no_counts(genes, tmp_path):
-    counts = COUNTS.copy()
-    counts[1, 2] = 3.5
-    path = write_matrix(tmp_path, counts)
-    with pytest.raises(InputError) as error:
-        bring_in(genes, path)
-    for part in [str(path), GENE_IDS[2], "'s1'", "3.5", "expected_counts"]:
-        assert part in str(error.value)
-    assert not (tmp_path / "c").exists() or not list((tmp_path / "c").iterdir())
-
-
-@pytest.mark.parametrize("bad", [np.nan, np.inf, -1.0])
-@pytest.mark.parametrize("unit", ["counts", "expected_counts", "scaled_counts"])
-def test_missing_infinite_and_negative_values_are_refused_with_their_place(
-    genes, tmp_path, bad, unit
-):
-    counts = COUNTS.copy()
-    counts[2, 4] = bad
-    path = write_matrix(tmp_path, counts)
-    with pytest.raises(InputError) as error:
-        bring_in(genes, path, unit=unit)
-    for part in [str(path), GENE_IDS[4], "'s2'"]:
-        assert part in str(error.value)
-    assert not list((tmp_path / "c").glob("*"))
-
-
-@pytest.mark.parametrize("unit", ["expected_counts", "scaled_counts"])
-def test_logarithms_are_not_taken_for_counts(genes, tmp_path, unit):
-    path = write_matrix(tmp_path, np.log2(COUNTS + 1))
-    with pytest.raises(InputError, match="as of logarithms"):
-        bring_in(genes, path, unit=unit)
-
-
-def test_an_unknown_unit_names_the_known_ones(genes, tmp_path):
-    with pytest.raises(InputError, match=r"'tpm'.*counts, expected_counts, scaled_counts"):
-        bring_in(genes, write_matrix(tmp_path), unit="tpm")
 
 
 def test_a_wrong_identifier_system_stops_before_counts_are_read(genes, tmp_path):
@@ -264,10 +172,40 @@ def test_a_repeated_sample_of_archs4_and_its_single_cells_are_dropped(genes, tmp
         }.items():
             file[f"meta/samples/{name}"] = [value.encode() for value in values]
     folder = bring_in(genes, path, format="archs4")
+    assert ExpressionStore(folder / "log_tpm.arrow").sample_ids == ["GSM1", "GSM2"]
     samples = pd.read_parquet(folder / "samples.parquet")
     assert samples["reason"].tolist() == [None, None, "duplicate_sample_id", "single_cell"]
     assert samples["study_id"].tolist() == ["GSE1", "GSE1,GSE2", "GSE2", "GSE3"]
     np.testing.assert_array_equal(ExpressionStore(folder / "counts.arrow").read(), COUNTS[:2])
+
+
+def test_neither_threads_nor_chunks_nor_the_order_of_genes_change_a_bit(genes, tmp_path):
+    def stored(number, threads, chunks, names):
+        path = write_archs4(tmp_path, 700, chunks, names)
+        folder = bring_in(genes, path, f"c{number}", format="archs4", threads=threads)
+        return ExpressionStore(folder / "log_tpm.arrow"), folder
+
+    first, folder = stored(0, 1, (8, 16), GENE_IDS)
+    samples = pd.read_parquet(folder / "samples.parquet")
+    assert samples["biosample"].tolist()[:2] == ["SAMN0", "SAMN1"]
+    for number, (threads, chunks) in enumerate([(3, (3, 700)), (2, (8, 1))], start=1):
+        second, _ = stored(number, threads, chunks, GENE_IDS[::-1])
+        assert second.sample_ids == first.sample_ids
+        np.testing.assert_array_equal(second.read(), first.read())
+
+
+def test_a_reader_that_gives_other_samples_than_it_announced_is_our_mistake(
+    genes, tmp_path, monkeypatch
+):
+    def swapped(*arguments, **keywords):
+        counts = open_cohort(*arguments, **keywords)
+        return Counts(
+            counts.gene_ids, counts.samples, lambda size: ((i[::-1], v) for i, v in counts.blocks())
+        )
+
+    monkeypatch.setattr("bulkformer.expression.cohort.open_cohort", swapped)
+    with pytest.raises(ValueError, match="other samples"):
+        bring_in(genes, write_matrix(tmp_path))
 
 
 def test_same_input_same_bytes(genes, tmp_path):

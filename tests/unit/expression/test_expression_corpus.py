@@ -5,14 +5,16 @@ from collections import defaultdict
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
 from bulkformer.errors import InputError
-from bulkformer.expression.corpus import COLUMNS, corpus
+from bulkformer.expression.corpus import COLUMNS, corpus, later_copies
+from bulkformer.expression.duplicates import SCHEMA, Pair
 from bulkformer.expression.groups import Fractions, sample_groups, split_groups
-from bulkformer.files import sha256
+from bulkformer.files import sha256, write_table
 
 FRACTIONS = Fractions(validation=0.1, held_out_groups=0.15, held_out_samples=0.1)
 
@@ -154,11 +156,23 @@ def two_cohorts(tmp_path):
     return [write_samples(tmp_path, "one", one), write_samples(tmp_path, "two", two)]
 
 
-def make(paths, folder, cohorts=("one", "two"), group_by=("study_id",), seed=3):
+def make(
+    paths,
+    folder,
+    cohorts=("one", "two"),
+    group_by=("study_id",),
+    seed=3,
+    pairs=(),
+    duplicates="drop",
+):
+    found = folder / "duplicates.parquet"
+    write_table(found, pa.Table.from_pylist([pair.as_row() for pair in pairs], schema=SCHEMA))
     corpus(
         samples=paths,
         coverage=[path.with_name("coverage.json") for path in paths],
         cohort=list(cohorts),
+        found=found,
+        duplicates=duplicates,
         group_by=list(group_by),
         validation_fraction=0.1,
         held_out_group_fraction=0.15,
@@ -189,6 +203,68 @@ def test_a_sample_in_two_cohorts_ties_their_studies(two_cohorts, tmp_path):
     table, _ = make(two_cohorts, tmp_path)
     group = table.set_index("sample_id")["group"]
     assert group["s1"] == group["t1"] == "study_id:GSE0"
+
+
+def copies(*pairs, by="expression"):
+    """Pairs of (cohort, sample_id), each written as "one/s1"."""
+    return [Pair(*(tuple(name.split("/")) for name in pair), by, 0.99) for pair in pairs]
+
+
+def test_of_copies_the_first_stays_and_their_studies_become_one_group(two_cohorts, tmp_path):
+    pairs = copies(("one/s5", "one/s9"), ("one/s9", "two/t4"), ("two/t7", "two/t8"))
+    table, summary = make(two_cohorts, tmp_path, pairs=pairs)
+    ids = set(table["sample_id"])
+    assert "s5" in ids
+    assert "t7" in ids
+    assert not {"s9", "t4", "t8"} & ids
+    group = table.set_index("sample_id")["group"]
+    assert group["s5"] == group["s10"] == group["t3"] == "study_id:GSE1"  # s10 beside s9, t3 by t4
+    assert summary["samples_dropped_as_copies"] == 3
+    assert summary["duplicate_pairs"]["expression"]["pairs"] == 3
+    assert summary["duplicate_pairs"]["expression"]["examples"][0]["other_sample_id"] == "s9"
+
+
+def test_copies_that_are_kept_are_all_on_one_side(two_cohorts, tmp_path):
+    pairs = copies(("one/s5", "two/t4"), by="biosample")
+    table, summary = make(two_cohorts, tmp_path, pairs=pairs, duplicates="group")
+    group = table.set_index("sample_id")["group"]
+    assert group["s5"] == group["t4"] == "study_id:GSE1"
+    assert summary["samples_dropped_as_copies"] == 0
+    alone, _ = make(two_cohorts, tmp_path)
+    assert len(table) == len(alone)
+
+
+def test_copies_in_a_study_of_their_own_leave_the_rest_as_it_was(two_cohorts, tmp_path):
+    """A corpus without its copies is the corpus that had none, split included."""
+    alone, _ = make(two_cohorts, tmp_path / "alone")
+    again = write_samples(tmp_path, "again", [("z1", "GSE900", True), ("z2", "GSE901", True)])
+    table, summary = make(
+        [*two_cohorts, again],
+        tmp_path / "with_copies",
+        cohorts=("one", "two", "again"),
+        pairs=copies(("one/s5", "again/z1"), ("two/t4", "again/z2")),
+    )
+    pd.testing.assert_frame_equal(table, alone)
+    assert summary["samples_dropped_as_copies"] == 2
+
+
+@given(st.lists(st.tuples(st.integers(0, 12), st.integers(0, 12)), max_size=15))
+def test_of_each_family_of_copies_exactly_the_first_stays(drawn):
+    ordered = sorted({tuple(sorted(pair)) for pair in drawn if pair[0] != pair[1]})
+    pairs = copies(*((f"one/s{a:02d}", f"one/s{b:02d}") for a, b in ordered))
+    family = {n: {n} for n in range(13)}
+    for a, b in ordered:
+        joined = family[a] | family[b]
+        family |= dict.fromkeys(joined, joined)
+    later = {f"s{n:02d}" for n in range(13) if min(family[n]) < n}
+    assert later_copies(pairs) == later
+
+
+def test_a_copy_that_is_no_kept_sample_and_an_unknown_handling_are_errors(two_cohorts, tmp_path):
+    with pytest.raises(InputError, match=r"duplicates.parquet: sample 'nobody' of two is not"):
+        make(two_cohorts, tmp_path, pairs=copies(("one/s5", "two/nobody")))
+    with pytest.raises(InputError, match=r"expression.corpus.duplicates: 'merge' is unknown"):
+        make(two_cohorts, tmp_path, duplicates="merge")
 
 
 def test_same_input_and_seed_same_bytes(two_cohorts, tmp_path):

@@ -238,3 +238,14 @@ def test_a_file_that_is_no_vocabulary_is_refused(tmp_path):
     pq.write_table(vocabulary(tmp_path).table.drop_columns(["aliases"]), path)
     with pytest.raises(InputError, match="no column aliases"):
         Vocabulary.load(path)
+
+
+def test_every_gene_of_the_annotation_stands_beside_the_vocabulary_in_the_same_form(tmp_path):
+    output, everything = tmp_path / "genes.parquet", tmp_path / "annotation.parquet"
+    write_genes(
+        annotation_file(tmp_path), "table", ["protein_coding"], output, all_genes=everything
+    )
+    chosen, table = pq.read_table(output), pq.read_table(everything)
+    assert table["gene_id"].to_pylist() == sorted(ANNOTATION["gene_id"])
+    coding = np.array(table["biotype"].to_pylist()) == "protein_coding"
+    assert table.filter(coding).equals(chosen)

@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 
 from bulkformer.errors import InputError
-from bulkformer.expression.store import BATCH_SAMPLES, ExpressionStore, create_store
+from bulkformer.expression.store import (
+    BATCH_SAMPLES,
+    ExpressionStore,
+    StoreWriter,
+    create_store,
+)
+from bulkformer.files import sha256
 
 SAMPLES, GENES = 2 * BATCH_SAMPLES + 5, 11
 
@@ -59,6 +65,27 @@ def test_a_store_that_breaks_off_is_not_left_behind(tmp_path):
         writer.write(["s"], np.ones((1, 2)))
         raise RuntimeError
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_store_goes_on_after_the_batches_that_are_on_disk(tmp_path):
+    measured = np.array([True, False, True])
+    values = np.random.default_rng(0).random((300, 3)).astype(np.float32)
+    ids = [f"s{n}" * (1 + n % 3) for n in range(300)]
+    whole = StoreWriter(tmp_path / "whole", measured, "counts", hashed=True)
+    broken = StoreWriter(tmp_path / "broken", measured, "counts")
+    for writer in [whole, broken]:
+        writer.write(ids[:100], values[:100])
+        writer.write(ids[100:170], values[100:170])
+    kept = broken.flush()
+    broken.write(ids[170:200], values[170:200])
+    broken.abandon()
+    again = StoreWriter(tmp_path / "broken", measured, "counts", kept, hashed=True)
+    for writer in [whole, again]:
+        writer.write(ids[170:], values[170:])
+        writer.close()
+    assert (tmp_path / "broken").read_bytes() == (tmp_path / "whole").read_bytes()
+    assert again.sha256 == whole.sha256 == sha256(tmp_path / "whole")
+    assert ExpressionStore(tmp_path / "broken").sample_ids == ids
 
 
 @pytest.mark.parametrize("content", [b"", b"ARROW1 but not really", b"<html>"])

@@ -10,10 +10,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from bulkformer.errors import InputError
+from bulkformer.evaluate.fold_samples import fold_samples
+from bulkformer.evaluate.splits import Units, manifest, write_manifest
 from bulkformer.expression.genes import vocabulary_table
 from bulkformer.expression.store import create_store
-from bulkformer.graph.coexpression import coexpression, training_samples
-from bulkformer.graph.correlation import correlation_blocks, strongest
+from bulkformer.files import sha256
+from bulkformer.graph.coexpression import coexpression, training_samples, training_source
 from bulkformer.graph.edges import read_graph
 
 GENES = 30
@@ -24,91 +26,6 @@ def draw(rng, samples, genes=GENES):
     activity = rng.normal(size=(samples, 4)) @ rng.normal(size=(4, genes))
     values = rng.uniform(0, 9, genes) + activity + rng.normal(size=(samples, genes))
     return np.clip(values, 0, None).astype(np.float32)
-
-
-def correlation(values, measured, sizes, min_common=10, block_genes=7):
-    """Put the blocks of [n_genes, n] together; NaN where no block speaks of a pair."""
-    r = np.full((len(values), len(values)), np.nan)
-    for genes, partners, block in correlation_blocks(
-        values, measured, sizes, min_common, block_genes
-    ):
-        assert np.isnan(r[np.ix_(genes, partners)]).all()  # each pair has one turn
-        r[np.ix_(genes, partners)] = block
-    return r
-
-
-def test_on_complete_data_it_is_pearsons_r():
-    values = np.ascontiguousarray(draw(np.random.default_rng(0), 80).T)
-    found = correlation(values, np.ones((1, GENES), bool), [80])
-    np.testing.assert_allclose(found, np.corrcoef(values), atol=2e-6)
-
-
-def test_where_cohorts_measured_different_genes_it_is_pearsons_r_of_all_common_samples():
-    rng = np.random.default_rng(1)
-    sizes = [40, 25, 60]
-    # Cohorts that differ in level: what is common to two genes must be pooled, not averaged.
-    values = np.concatenate(
-        [draw(rng, n) + shift for n, shift in zip(sizes, [0, 3, 8], strict=True)]
-    ).T
-    measured = rng.random((3, GENES)) < 0.6
-    sample_pattern = np.repeat(range(3), sizes)
-    masked = np.where(measured.T[:, sample_pattern], values, np.nan).astype(np.float32)
-    found = correlation(masked, measured, sizes)
-    for a in range(GENES):
-        for b in range(GENES):
-            common = (measured[:, a] & measured[:, b])[sample_pattern]
-            if common.any():
-                expected = np.corrcoef(values[a, common], values[b, common])[0, 1]
-                assert found[a, b] == pytest.approx(expected, abs=2e-5)
-            else:
-                assert np.isnan(found[a, b])
-
-
-def test_what_stands_where_a_gene_was_not_measured_is_never_used():
-    rng = np.random.default_rng(2)
-    values, measured = draw(rng, 60).T.copy(), np.ones((2, GENES), bool)
-    measured[0, 5:9] = False
-    first = correlation(values, measured, [30, 30])
-    values[5:9, :30] = -10
-    np.testing.assert_array_equal(correlation(values, measured, [30, 30]), first)
-
-
-def test_constant_genes_correlate_with_nothing():
-    values = draw(np.random.default_rng(3), 40).T.copy()
-    values[3], values[4] = 0, 7.1
-    found = correlation(values, np.ones((1, GENES), bool), [40])
-    assert (found[[3, 4]] == 0).all()
-    assert (found[:, [3, 4]] == 0).all()
-    assert np.isfinite(found).all()
-
-
-def test_pairs_with_too_few_common_samples_are_left_out():
-    values = draw(np.random.default_rng(4), 100).T.copy()
-    measured = np.ones((2, GENES), bool)
-    measured[1, 0] = False
-    found = correlation(values, measured, [19, 81], min_common=20)
-    assert np.isnan(found[0]).all()
-    assert np.isfinite(found[1:, 1:]).all()
-
-
-def test_a_measured_value_that_is_no_number_is_an_error():
-    values = draw(np.random.default_rng(5), 40).T.copy()
-    values[2, 3] = np.nan
-    with pytest.raises(InputError, match="not a number"):
-        correlation(values, np.ones((1, GENES), bool), [40])
-
-
-def test_the_strongest_partners_are_kept_with_their_absolute_correlation():
-    r = np.array([[1.0, -0.9, 0.5, 0.7], [-0.9, 1.0, 0.2, 0.1]], dtype=np.float32)
-    source, target, strength = strongest(np.array([0, 1]), np.arange(4), r, 2, 0.4)
-    assert list(zip(source, target, strict=True)) == [(0, 1), (0, 3), (1, 0)]
-    np.testing.assert_allclose(strength, [0.9, 0.7, 0.9])
-
-
-def test_of_partners_that_tie_the_first_in_the_vocabulary_are_kept():
-    r = np.full((1, 6), 0.8, dtype=np.float32)
-    _, target, _ = strongest(np.array([2]), np.arange(6), r, 3, 0.4)
-    assert target.tolist() == [0, 1, 3]
 
 
 @pytest.fixture
@@ -161,7 +78,7 @@ class Study:
         folder.mkdir(exist_ok=True)
         settings = {
             "genes": self.genes,
-            "corpus": self.corpus,
+            "corpus": None if "samples" in changes else self.corpus,
             "store": self.stores,
             "neighbours": 5,
             "min_correlation": 0.3,
@@ -204,12 +121,14 @@ def test_held_out_samples_leave_the_graph_byte_identical(study, tmp_path, file):
 
 @pytest.mark.parametrize("max_samples", [20, 1000])
 def test_the_order_of_samples_in_the_files_is_without_consequence(study, tmp_path, max_samples):
-    study.graph(tmp_path / "out", max_samples=max_samples)
+    _, summary = study.graph(tmp_path / "out", max_samples=max_samples)
     other = Study(tmp_path / "reversed", seed=6, reverse=True)
     other.stores = other.stores[::-1]
-    other.graph(tmp_path / "other", max_samples=max_samples)
-    for file in ["coexpression.parquet", "coexpression.json"]:
-        assert (tmp_path / "out" / file).read_bytes() == (tmp_path / "other" / file).read_bytes()
+    _, other_summary = other.graph(tmp_path / "other", max_samples=max_samples)
+    first, second = (tmp_path / out / "coexpression.parquet" for out in ["out", "other"])
+    assert first.read_bytes() == second.read_bytes()
+    # Only the file that names the samples is another one.
+    assert summary | {"split_sha256": ""} == other_summary | {"split_sha256": ""}
 
 
 def test_a_gene_that_only_a_small_cohort_measured_has_no_edges(tmp_path):
@@ -222,6 +141,8 @@ def test_a_gene_that_only_a_small_cohort_measured_has_no_edges(tmp_path):
 
 def test_the_summary_names_the_training_samples_by_their_hash(study, tmp_path):
     _, summary = study.graph(tmp_path / "out")
+    assert summary["origin"] == "training samples of the corpus"
+    assert summary["split_sha256"] == sha256(study.corpus)
     train = sorted(study.table.loc[study.table["split"] == "train", "sample_id"])
     assert summary["training_samples"] == summary["samples_used"] == len(train)
     assert summary["samples_sha256"] == hashlib.sha256("\n".join(train).encode()).hexdigest()
@@ -229,11 +150,12 @@ def test_the_summary_names_the_training_samples_by_their_hash(study, tmp_path):
 
 
 def test_more_samples_than_asked_for_are_drawn_with_the_seed(study):
-    chosen, available = training_samples(study.corpus, 20, seed=1)
+    source = training_source(study.corpus, None)
+    chosen, available = training_samples(source, 20, seed=1)
     assert available == 60
     assert len(set(chosen)) == 20
-    assert chosen == training_samples(study.corpus, 20, seed=1)[0]
-    assert chosen != training_samples(study.corpus, 20, seed=2)[0]
+    assert chosen == training_samples(source, 20, seed=1)[0]
+    assert chosen != training_samples(source, 20, seed=2)[0]
     train = study.table[study.table["split"] == "train"]
     assert {sample_id for _, sample_id in chosen} <= set(train["sample_id"])
 
@@ -268,3 +190,78 @@ def test_too_few_training_samples_and_no_edge_at_all_are_errors_with_a_remedy(st
     study.table.assign(split="validation").to_parquet(study.corpus)
     with pytest.raises(InputError, match=r"0 training samples, and co-expression needs at least"):
         study.graph(tmp_path / "out")
+
+
+@pytest.fixture
+def fold(study, tmp_path):
+    """The training samples of fold 1 of a task on the samples of both cohorts, as its table."""
+    ids, cohorts = study.table["sample_id"].tolist(), study.table["cohort"].tolist()
+    rows = manifest(
+        Units(ids, ids, "sample", [""] * len(ids), cohorts),
+        (study.table["split"] != "train").to_numpy().astype(int),
+        task="imputation", dataset="both", protocol="strict", regime="grouped", repeat=0, seed=1,
+    )  # fmt: skip
+    write_manifest(tmp_path / "split.parquet", [rows])
+    settings = {
+        "manifest": tmp_path / "split.parquet",
+        "task": "imputation",
+        "dataset": "both",
+        "protocol": "strict",
+        "regime": "grouped",
+        "fold": 1,
+        "output": tmp_path / "fold.parquet",
+    }
+    fold_samples(**settings)
+    return settings
+
+
+def test_a_graph_for_one_fold_is_that_of_its_training_samples_and_says_so(study, fold, tmp_path):
+    of_corpus, _ = study.graph(tmp_path / "corpus")
+    of_fold, summary = study.graph(tmp_path / "fold", samples=fold["output"])
+    for one, other in zip(of_corpus, of_fold, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert "strict grouped, repeat 0, fold 1 held out" in summary["origin"]
+    assert summary["split_sha256"] == sha256(fold["manifest"])
+    train = sorted(study.table.loc[study.table["split"] == "train", "sample_id"])
+    assert summary["samples_sha256"] == hashlib.sha256("\n".join(train).encode()).hexdigest()
+
+
+@pytest.mark.parametrize("file", ["coexpression.parquet", "coexpression.json"])
+def test_samples_outside_the_fold_leave_its_graph_byte_identical(study, fold, tmp_path, file):
+    study.graph(tmp_path / "out", samples=fold["output"])
+    noisy = Study(tmp_path / "noisy", seed=6, replace_held_out=True)
+    noisy.graph(tmp_path / "noisy_out", samples=fold["output"])
+    assert (tmp_path / "out" / file).read_bytes() == (tmp_path / "noisy_out" / file).read_bytes()
+
+
+def test_a_table_of_ones_own_samples_is_its_own_split(study, tmp_path):
+    path = tmp_path / "mine.parquet"
+    study.table[study.table["split"] == "train"][["cohort", "sample_id"]].to_parquet(path)
+    _, summary = study.graph(tmp_path / "out", samples=path)
+    assert summary["origin"] == "samples of mine.parquet"
+    assert summary["split_sha256"] == sha256(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"fold": 7}, "no fold 7 of both, strict grouped; it has 0, 1"),
+        ({"dataset": "neither"}, "no dataset 'neither' of imputation, strict; it has both"),
+        ({"repeat": 3}, "no repeat '3'"),
+    ],
+)
+def test_a_fold_that_the_manifest_lacks_is_named_with_those_it_has(fold, change, complaint):
+    with pytest.raises(InputError, match=complaint):
+        fold_samples(**fold | change)
+
+
+def test_training_samples_come_from_one_place_and_stand_there_once(study, tmp_path):
+    with pytest.raises(InputError, match="either --corpus or --samples"):
+        study.graph(tmp_path / "out", corpus=None)
+    path = tmp_path / "mine.parquet"
+    pd.concat([study.table] * 2).to_parquet(path)
+    with pytest.raises(InputError, match="stands twice"):
+        study.graph(tmp_path / "out", samples=path)
+    path.write_text("s1")
+    with pytest.raises(InputError, match="not a readable table of samples"):
+        study.graph(tmp_path / "out", samples=path)

@@ -139,13 +139,18 @@ def test_a_union_has_the_edges_of_either_graph_with_the_larger_weight(tmp_path):
     paths = [tmp_path / "one.parquet", tmp_path / "two.parquet"]
     write_graph(paths[0], TOY, 6)
     write_graph(paths[1], other, 6)
-    union(paths, tmp_path / "union.parquet", tmp_path / "union.json")
+    summaries = [path.with_suffix(".json") for path in paths]
+    summaries[0].write_text('{"origin": "training samples", "samples_sha256": "ab"}')
+    summaries[1].write_text('{"origin": "external"}')
+    union(paths, summaries, tmp_path / "union.parquet", tmp_path / "union.json")
     edges = read_graph(tmp_path / "union.parquet", 6)
     weight = {(a, b): w for a, b, w in zip(*map(np.ndarray.tolist, edges), strict=True) if a < b}
     assert weight == pytest.approx(
         {(0, 1): 0.9, (0, 2): 1.0, (1, 2): 0.6, (3, 4): 0.8, (4, 5): 0.3}
     )
     summary = pd.read_json(tmp_path / "union.json", typ="series")
+    assert summary["origin"] == {"one": "training samples", "two": "external"}
+    assert summary["samples_sha256"] == "ab"
     assert summary["edges_in_all"] == 1
     assert summary["edges_in_each"] == {"one": 4, "two": 2}
     assert summary["n_edges"] == 5
@@ -154,9 +159,11 @@ def test_a_union_has_the_edges_of_either_graph_with_the_larger_weight(tmp_path):
 def test_graphs_of_different_vocabularies_are_not_joined(tmp_path):
     for name, size in [("one", 6), ("two", 7)]:
         write_graph(tmp_path / f"{name}.parquet", TOY, size)
+        (tmp_path / f"{name}.json").write_text('{"origin": "external"}')
     with pytest.raises(InputError, match=r"two.parquet: made for 7 genes, .*one.parquet for 6"):
         union(
             [tmp_path / "one.parquet", tmp_path / "two.parquet"],
+            [tmp_path / "one.json", tmp_path / "two.json"],
             tmp_path / "union.parquet",
             tmp_path / "union.json",
         )

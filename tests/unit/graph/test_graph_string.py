@@ -74,7 +74,7 @@ def test_edges_are_strong_enough_pairs_of_vocabulary_genes(tmp_path, genes, link
     ]  # fmt: skip
     np.testing.assert_allclose(edges.weight, [0.9, 0.9, 0.7, 0.7, 1, 1])
     assert summary["origin"] == "external"
-    assert summary["pairs_below_score"] == 1
+    assert summary["reading"]["rows_below_score"] == 1
     assert summary["pairs_outside_vocabulary"] == 1
     assert summary["reading"]["proteins_without_gene"] == 1
     assert summary["n_edges"] == 3

@@ -30,11 +30,11 @@ def test_archs4_holds_chunked_uint32_counts_of_genes_by_samples(simulated):
     with h5py.File(simulated["archs4"]) as file:
         expression = file["data/expression"]
         assert expression.dtype == np.uint32
-        assert expression.shape == (213, 53)
+        assert expression.shape == (213, 56)
         assert expression.chunks is not None
         assert expression.compression == "gzip"
         samples = file["meta/samples"]
-        assert {len(values) for values in samples.values()} == {53}
+        assert {len(values) for values in samples.values()} == {56}
         assert {len(values) for values in file["meta/genes"].values()} == {213}
         assert file["meta/info/version"].asstr()[()] == "2.5"
         assert samples["characteristics_ch1"].asstr()[0].startswith("tissue: ")
@@ -44,7 +44,7 @@ def test_archs4_series_lists_connect_studies(simulated):
     with h5py.File(simulated["archs4"]) as file:
         lists = set(file["meta/samples/series_id"].asstr()[:])
     pairs = sorted(series.split(",") for series in lists if "," in series)
-    assert len(lists) == 8
+    assert len(lists) == 8 + 3  # copies have a series of their own
     assert len(pairs) == 2
     assert pairs[0][0] != pairs[1][0]
     assert pairs[0][1] == pairs[1][1]
@@ -152,22 +152,8 @@ def test_the_two_copies_of_a_pseudoautosomal_gene_add_up(simulated):
         assert share < 0.2
 
 
-def test_the_plain_matrix_lacks_genes_renames_some_and_repeats_one(simulated, genes):
-    rows = [line.split("\t") for line in read_lines(simulated["matrix_counts"])]
-    labels = pd.Series([row[0] for row in rows[1:]])
-    hgnc = pd.read_csv(simulated["hgnc"], sep="\t", keep_default_na=False)
-    previous, alias = set(hgnc["prev_symbol"]), set("|".join(hgnc["alias_symbol"]).split("|"))
-    symbols = set(genes.loc[genes["in_vocabulary"], "symbol"])
-    assert labels.isin(previous).sum() == 4
-    assert labels.isin(alias).sum() == 5
-    assert (labels == "ALTBOTH").sum() == 1
-    assert labels.duplicated().sum() == 1
-    assert 0.1 < len(symbols - set(labels)) / len(symbols) < 0.2
-    assert set(rows[0][1:]) == set(pd.read_csv(simulated["matrix_samples"], sep="\t")["sample_id"])
-
-
 def test_each_series_has_one_disease_and_as_many_controls(simulated):
-    samples = pd.read_csv(simulated["matrix_samples"], sep="\t")
+    samples = pd.read_csv(simulated["ncbi_samples"], sep="\t")
     assert list(samples) == ["sample_id", "study_id", "tissue", "disease"]
     for _, series in samples.groupby("study_id"):
         assert series["disease"].nunique() == 2

@@ -26,7 +26,7 @@ def test_the_same_seed_gives_the_same_bytes_at_another_time(simulated, simulate_
 def test_another_seed_gives_another_universe(simulated, simulate_again, tmp_path):
     other = simulate_again(tmp_path, seed=8)
     same = {name for name in simulated if sha256(other[name]) == sha256(simulated[name])}
-    assert same == {"matrix_samples"}  # the design of the series leaves nothing to chance
+    assert same == {"ncbi_samples"}  # the design of the series leaves nothing to chance
 
 
 def test_the_size_of_one_cohort_changes_no_other_file(simulated, simulate_again, tmp_path):
@@ -70,7 +70,7 @@ def test_the_truth_names_cohort_study_and_activity_of_every_profile(simulated):
     samples = pq.read_table(simulated["truth_samples"])
     table = samples.to_pandas()
     assert samples.schema.field("activity").type.list_size == 5
-    assert (table["flaw"] != "").sum() == 5
+    assert (table["flaw"] != "").sum() == 8
     good = table[table["flaw"] == ""].groupby("cohort").size()
     assert good.to_dict() == {"archs4": 48, "tcga": 54, "gtex": 15, "disignatlas": 24}
 

@@ -2,13 +2,11 @@
 
 import gzip
 
-import pandas as pd
 import pytest
 
 from bulkformer.errors import InputError
 from bulkformer.sources.ensembl import COLUMNS, read_annotation, union_length
 from bulkformer.sources.hgnc import read_hgnc
-from bulkformer.sources.string_db import read_links
 
 
 def gtf_line(chromosome, feature, start, end, gene_id, **attributes):
@@ -36,6 +34,7 @@ def gtf(tmp_path):
         gtf_line("chrX", "exon", 1, 9, "ENSG00000000004.9", gene_type="lncRNA", gene_name="X4"),
         gtf_line("chrY", "exon", 1, 99, "ENSG00000000004.9_PAR_Y", gene_type="lncRNA"),
         gtf_line("chrY", "exon", 1, 99, "ENSG00000000004.9", gene_type="lncRNA"),
+        gtf_line("chrY", "exon", 1, 99, "ENSGR0000000004.9", gene_type="lncRNA"),
     ]
     path = tmp_path / "genes.gtf.gz"
     path.write_bytes(gzip.compress("".join(lines).encode()))
@@ -146,89 +145,3 @@ def test_an_hgnc_table_without_its_columns_is_refused(tmp_path):
     path.write_text("symbol\nA\n")
     with pytest.raises(InputError, match="no column ensembl_gene_id, hgnc_id"):
         read_hgnc(path)
-
-
-@pytest.fixture
-def string(tmp_path):
-    proteins = {"A": 1, "A2": 1, "B": 2, "C": 3}
-    pairs = [("A", "B", 700), ("B", "A", 700), ("A2", "B", 900), ("B", "A2", 900)]
-    pairs += [("A", "A2", 999), ("A2", "A", 999), ("A", "X", 500), ("X", "A", 500)]
-    pairs += [("C", "A", 150), ("A", "C", 150)]
-    links, aliases = tmp_path / "links.txt.gz", tmp_path / "aliases.txt.gz"
-    text = "".join(f"9606.ENSP{a} 9606.ENSP{b} {score}\n" for a, b, score in pairs)
-    links.write_bytes(gzip.compress(f"protein1 protein2 combined_score\n{text}".encode()))
-    text = "".join(
-        f"9606.ENSP{p}\tENSG0000000000{g}\tEnsembl_gene\n9606.ENSP{p}\t{p} \"5'\tEnsembl_HGNC\n"
-        for p, g in proteins.items()
-    )
-    aliases.write_bytes(gzip.compress(f"#string_protein_id\talias\tsource\n{text}".encode()))
-    return links, aliases
-
-
-def test_protein_pairs_become_undirected_gene_pairs_with_the_best_score(string):
-    pairs, counts = read_links("string", *string)
-    expected = pd.DataFrame(
-        {
-            "gene1": ["ENSG00000000001", "ENSG00000000001"],
-            "gene2": ["ENSG00000000002", "ENSG00000000003"],
-            "combined_score": [900.0, 150.0],
-        }
-    )
-    pd.testing.assert_frame_equal(pairs, expected)
-    assert counts == {
-        "rows": 10,
-        "proteins": 5,
-        "proteins_without_gene": 1,
-        "proteins_with_several_genes": 0,
-        "rows_without_gene": 2,
-        "rows_within_one_gene": 2,
-        "rows_merged": 4,
-        "pairs": 2,
-        "genes": 3,
-    }
-
-
-def test_a_protein_of_two_genes_links_both(string):
-    links, aliases = string
-    text = gzip.decompress(aliases.read_bytes()).decode()
-    aliases.write_bytes(
-        gzip.compress((text + "9606.ENSPC\tENSG00000000009\tEnsembl_gene\n").encode())
-    )
-    pairs, counts = read_links("string", links, aliases)
-    assert pairs["gene2"].tolist() == [f"ENSG0000000000{n}" for n in (2, 3, 9)]
-    assert counts["proteins_with_several_genes"] == 1
-
-
-def test_links_of_another_species_than_the_aliases_are_refused(string, tmp_path):
-    links = tmp_path / "mouse.txt"
-    links.write_text("protein1 protein2 combined_score\n10090.P1 10090.P2 800\n")
-    with pytest.raises(InputError, match="one species and release"):
-        read_links("string", links, string[1])
-    with pytest.raises(InputError, match=r"needs STRING's protein\.aliases"):
-        read_links("string", links, None)
-
-
-def test_an_edge_table_is_read_with_its_unmapped_rows_counted(tmp_path):
-    path = tmp_path / "edges.tsv"
-    path.write_text(
-        "symbol1\tensg1\tensg2\tcombined_score\n"
-        "x\tENSG00000000002\tENSG00000000001.7\t905.0\n"
-        "x\tENSG00000000001\tENSG00000000002\t800\n"
-        "x\t\tENSG00000000002\t800\n"
-        "x\tENSG00000000003\tENSG00000000003\t800\n"
-    )
-    pairs, counts = read_links("edge_table", path, None)
-    assert pairs.to_numpy().tolist() == [["ENSG00000000001", "ENSG00000000002", 905.0]]
-    assert counts["rows_without_gene"] == 1
-    assert counts["rows_within_one_gene"] == 1
-    assert counts["rows_merged"] == 1
-
-
-@pytest.mark.parametrize(
-    ("score", "complaint"), [("0.9", "multiply by 1000"), ("1001", "'1001'"), ("x", "'x'")]
-)
-def test_scores_on_another_scale_are_refused(tmp_path, score, complaint):
-    path = tmp_path / "edges.tsv"
-    path.write_text(f"ensg1\tensg2\tcombined_score\nENSG00000000001\tENSG00000000002\t{score}\n")
-    with pytest.raises(InputError, match=complaint):
-        read_links("edge_table", path, None)

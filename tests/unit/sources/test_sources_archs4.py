@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from bulkformer.errors import InputError
-from bulkformer.sources.archs4 import parse_characteristics, stripe_width
+from bulkformer.sources.archs4_samples import parse_characteristics
+from bulkformer.sources.counts import Part
 from bulkformer.sources.reader import open_cohort
 
 N_GENES, N_SAMPLES = 7, 23
@@ -59,13 +60,84 @@ def test_blocks_together_are_the_transposed_matrix(tmp_path, chunks, max_samples
     np.testing.assert_array_equal(values, COUNTS.T)
 
 
-def test_stripes_cover_whole_chunks_unless_memory_forbids(tmp_path):
-    with h5py.File(write_archs4(tmp_path / "a.h5"), "r") as file:
+def test_reading_starts_at_any_block_and_leaves_genes_out(tmp_path):
+    counts = open_cohort("archs4", write_archs4(tmp_path / "a.h5"), None)
+    genes = np.array([0, 2, 3, 6])
+    whole = list(counts.part(Part(genes, max_samples=5)))
+    np.testing.assert_array_equal(np.concatenate([v for _, v in whole]), COUNTS[genes].T)
+    ends = np.cumsum([len(ids) for ids, _ in whole])
+    for number, start in enumerate([0, *ends]):
+        rest = list(counts.part(Part(genes, int(start), 5, threads=2)))
+        assert [ids for ids, _ in rest] == [ids for ids, _ in whole[number:]]
+        for (_, one), (_, other) in zip(rest, whole[number:], strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+@pytest.fixture
+def labelled(tmp_path):
+    path = tmp_path / "samples.tsv"
+    path.write_text(
+        "gsm\ttissue\tarm\ngsm4\tkidney\tcase\nGSM17 \tNA\tcontrol\nGSM999\tlung\tcase\n"
+    )
+    return path
+
+
+def test_a_sample_table_chooses_samples_and_its_labels_come_first(tmp_path, labelled, capsys):
+    path = write_archs4(tmp_path / "a.h5")
+    counts = open_cohort("archs4", path, labelled, sample_columns="sample_id=gsm;group=arm")
+    assert counts.samples["sample_id"].tolist() == ["GSM4", "GSM17"]
+    assert counts.samples["group"].tolist() == ["case", "control"]
+    assert counts.samples["tissue"].tolist() == ["kidney", None]
+    assert counts.samples["disease"].tolist() == ["steatosis, mild", None]
+    assert counts.samples["study_id"].tolist() == ["GSE1,GSE2", "GSE3"]
+    values = np.concatenate([values for _, values in counts.blocks()])
+    np.testing.assert_array_equal(values, COUNTS[:, [4, 17]].T)
+    assert "1 of 3 samples" in capsys.readouterr().err
+
+
+def test_what_the_sample_table_leaves_open_is_taken_from_the_file(tmp_path):
+    table = tmp_path / "samples.csv"
+    table.write_text("sample_id,tissue\nGSM3,\n")
+    samples = open_cohort("archs4", write_archs4(tmp_path / "a.h5"), table).samples
+    assert samples["tissue"].tolist() == ["liver"]
+
+
+def test_a_repeated_sample_is_chosen_as_often_as_the_file_has_it(tmp_path):
+    table = tmp_path / "samples.csv"
+    table.write_text("sample_id\nGSM0\n")
+    counts = open_cohort("archs4", write_archs4(tmp_path / "a.h5"), table)
+    values = np.concatenate([values for _, values in counts.blocks()])
+    np.testing.assert_array_equal(values, COUNTS[:, [0, 22]].T)
+
+
+def test_chunks_without_a_chosen_sample_are_not_read(tmp_path, labelled):
+    path = write_archs4(tmp_path / "a.h5")
+    with h5py.File(path, "r+") as file:
         expression = file["data/expression"]
-        assert stripe_width(expression, 2) == 4
-        assert stripe_width(expression, 10) == 8
-        assert stripe_width(expression, 10, memory=6 * N_GENES * 4) == 4
-        assert stripe_width(expression, 10, memory=3 * N_GENES * 4) == 3
+        for row in range(0, N_GENES, 3):
+            for column in [0, 8, 12, 20]:  # all but those of samples 4 and 17
+                expression.id.write_direct_chunk((row, column), b"damaged")
+    counts = open_cohort("archs4", path, labelled, sample_columns="sample_id=gsm")
+    values = np.concatenate([values for _, values in counts.blocks()])
+    np.testing.assert_array_equal(values, COUNTS[:, [4, 17]].T)
+    with pytest.raises(InputError, match=r"a\.h5.*fetch it again"):
+        list(open_cohort("archs4", path, None).blocks())
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("sample_id\nGSM900\n", "share no sample.*'GSM0'.*'GSM900'"),
+        ("sample_id\nGSM3\ngsm3\n", "'GSM3' stands twice"),
+        ("sample_id,b\nGSM3,1\n,2\n", "row 2 has no sample id"),
+        ("id\nGSM3\n", "no column 'sample_id'"),
+    ],
+)
+def test_a_sample_table_that_cannot_be_joined_is_refused(tmp_path, text, said):
+    table = tmp_path / "samples.csv"
+    table.write_text(text)
+    with pytest.raises(InputError, match=rf"samples\.csv.*{said}|{said}"):
+        open_cohort("archs4", write_archs4(tmp_path / "a.h5"), table)
 
 
 def test_series_lists_are_kept_whole_and_repeated_samples_stay(tmp_path):
@@ -81,6 +153,7 @@ def test_labels_come_from_the_characteristics_and_unknown_ones_are_none(tmp_path
     assert samples["tissue"][20] is None
     assert samples["patient_id"][0] is None
     assert samples["biosample"][0] == "SAMN0123"
+    assert samples["library_source"][0] == "transcriptomic"
     assert samples["single_cell_probability"].dtype == float
     assert samples["aligned_reads"][3] == 3e6
 

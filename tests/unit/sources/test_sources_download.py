@@ -1,96 +1,19 @@
 """What the step `sources.download` promises, against a small server on this machine."""
 
-import gzip
 import hashlib
-import os
 import re
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from download_server import CONTENT, Page
 
 from bulkformer.errors import InputError
 from bulkformer.sources import transfer
 from bulkformer.sources.download import download
 
-CONTENT = gzip.compress(bytes(range(256)) * 400, mtime=0) + os.urandom(60_000)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
-
-
-@dataclass
-class Page:
-    """How the server answers for one path."""
-
-    body: bytes = CONTENT
-    status: int = 200
-    ranges: bool = True
-    cut_after: list[int] = field(default_factory=list)  # bytes sent by the first, second … answer
-    etag: str = '"one"'
-    head: bool = True
-    location: str = ""
-
-
-class Server(ThreadingHTTPServer):
-    pages: dict[str, Page]
-    ranges_asked: list[str | None]
-
-    def url(self, name: str) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}/{name}"
-
-
-class Handler(BaseHTTPRequestHandler):
-    server: Server
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-    def do_HEAD(self) -> None:
-        page = self.server.pages.get(self.path[1:], Page(b"", 404))
-        self._start(page, page.status if page.head else 405, len(page.body))
-
-    def do_GET(self) -> None:
-        page = self.server.pages.get(self.path[1:], Page(b"no such file", 404))
-        asked = self.headers.get("Range")
-        self.server.ranges_asked.append(asked)
-        start = int(re.fullmatch(r"bytes=(\d+)-", asked)[1]) if asked and page.ranges else 0
-        body = page.body[start:]
-        self._start(page, 206 if start and page.status == 200 else page.status, len(body), start)
-        if page.cut_after:
-            body = body[: page.cut_after.pop(0)]
-            self.close_connection = True
-        self.wfile.write(body)
-
-    def _start(self, page: Page, status: int, length: int, start: int = 0) -> None:
-        self.send_response(status)
-        self.send_header("Content-Length", str(length))
-        if page.location:
-            self.send_header("Location", page.location)
-        if page.etag:
-            self.send_header("ETag", page.etag)
-        if status == 206:
-            total = len(page.body)
-            self.send_header("Content-Range", f"bytes {start}-{total - 1}/{total}")
-        self.end_headers()
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    for name in ["no_proxy", "NO_PROXY"]:
-        monkeypatch.setenv(name, "127.0.0.1")
-    monkeypatch.setattr(transfer, "DELAYS", [0.01, 0.01])
-    server = Server(("127.0.0.1", 0), Handler)
-    server.pages, server.ranges_asked = {}, []
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield server
-    server.shutdown()
-    server.server_close()
-    thread.join()
 
 
 def leftovers(folder: Path) -> list[str]:

@@ -1,8 +1,8 @@
 """The ledger of what each model has seen of each cohort, so that no table hides it.
 
-A model has seen a sample if the corpus it learned from holds that sample, or another one of the
-same patient, donor or study. Evidence is by accession: a copy of a sample under another name, or a
-model whose training samples are not known, cannot be cleared this way.
+A model has seen a sample if the corpus it learned from holds that sample, under its own name or
+another, or another one of the same patient, donor or study. Evidence is by accession, BioSample and
+expression profile; a model whose training samples are not known cannot be cleared this way.
 """
 
 import json
@@ -16,7 +16,18 @@ from typer import Option
 
 from bulkformer.cli import command
 from bulkformer.errors import InputError
-from bulkformer.evaluate.records import Columns, pair, read_columns, read_kept, select, split_keys
+from bulkformer.evaluate.records import pair, read_columns, read_kept
+from bulkformer.evaluate.sharing import (
+    ALL_SAMPLES,
+    KEYS,
+    WORDS,
+    Shared,
+    in_words,
+    read_overlap,
+    seen_in,
+    shared,
+    subsets,
+)
 from bulkformer.files import write_table
 
 SCHEMA = pa.schema(
@@ -28,20 +39,9 @@ SCHEMA = pa.schema(
         ("exposure", pa.string()),
         ("evidence", pa.string()),
         ("n_samples", pa.int64()),
-        ("shared_samples", pa.int64()),
-        ("shared_patients", pa.int64()),
-        ("shared_donors", pa.int64()),
-        ("shared_studies", pa.int64()),
+        *((name, pa.int64()) for name in WORDS),
     ]
 )
-ALL_SAMPLES = "all_samples"  # of a cohort; what every regime without rows of its own falls back to
-CORPUS_REGIMES = ("held_out_samples", "held_out_groups")
-KEYS = {
-    "sample_id": "shared_samples",
-    "patient_id": "shared_patients",
-    "donor_id": "shared_donors",
-    "study_id": "shared_studies",
-}
 # What a model learns expression from, by where its weights come from; weights that are not listed
 # were trained elsewhere, on samples that this workflow does not know.
 LEARNS_FROM = {
@@ -50,9 +50,8 @@ LEARNS_FROM = {
     "random": (),
     "none": (),
 }
-GRAPHS_FROM_CORPUS = ("coexpression", "union")
+EXTERNAL = "external"  # the origin of a graph that no sample of the corpus has shaped
 WITH_GRAPH = ("trained", "random")
-Shared = dict[str, int]  # counts of samples by what they share with the corpus
 WORST_FIRST = ("seen_unlabelled", "seen_in_graph", "unknown", "clean")
 
 
@@ -61,8 +60,10 @@ def exposure(
     cohort: Annotated[list[str], Option()],
     samples: Annotated[list[Path], Option(help="samples.parquet of each cohort, same order.")],
     models: Annotated[str, Option(help="JSON {model: trained | fitted | random | none}.")],
-    graph: Annotated[str, Option(help="Graph of the pretraining.")],
+    graph: Annotated[Path, Option(help="JSON of the graph of the pretraining.")],
     output: Annotated[Path, Option()],
+    overlap_cohort: Annotated[list[str] | None, Option(help="Cohorts looked up in it.")] = None,
+    overlap: Annotated[list[Path] | None, Option(help="What was found, same order.")] = None,
 ) -> None:
     """Record for each model and cohort what was seen, with counts of what is shared."""
     rows = read_columns(corpus, ["cohort", "sample_id", "split"])
@@ -70,23 +71,28 @@ def exposure(
         name: read_kept(path, [], [key for key in KEYS if key != "sample_id"])
         for name, path in pair(cohort, samples, "--samples").items()
     }
-    subsets = _subsets(rows, labels)
+    looked_up = pair(overlap_cohort or [], overlap or [], "--overlap")
+    copies = {name: read_overlap(path) for name, path in looked_up.items()}
+    parts = subsets(rows, labels)
+    drawn_from_corpus = rests_on_samples(graph)
     ledger = []
     # Splits that a kind of model learned from: the same for many models, so counted once.
     overlaps: dict[tuple[str, ...], dict[tuple[str, str], Shared]] = {}
     for model, weights in json.loads(models).items():
         learned = LEARNS_FROM.get(weights, ())
-        drawn = ("train",) if graph in GRAPHS_FROM_CORPUS and weights in WITH_GRAPH else ()
+        drawn = ("train",) if drawn_from_corpus and weights in WITH_GRAPH else ()
         for splits in {learned, drawn}:
             if splits not in overlaps:
-                seen = _seen(rows, labels, splits)
+                seen = seen_in(rows, labels, splits)
                 overlaps[splits] = {
-                    place: _shared(subset, seen) for place, subset in subsets.items()
+                    place: shared(subset, seen, copies.get(place[0], {}), splits)
+                    for place, subset in parts.items()
                 }
-        for place, subset in subsets.items():
+        for place, subset in parts.items():
             n = len(subset["sample_id"])
             of_weights, of_graph = overlaps[learned][place], overlaps[drawn][place]
-            state, evidence = _judge(weights, learned, drawn, (of_weights, of_graph), n)
+            scanned = place[0] in copies
+            state, evidence = _judge(weights, learned, drawn, (of_weights, of_graph), n, scanned)
             shown = of_weights if any(of_weights.values()) else of_graph
             ledger.append(
                 {
@@ -101,6 +107,24 @@ def exposure(
                 | shown
             )
     write_table(output, pa.Table.from_pylist(ledger, schema=SCHEMA))
+
+
+def rests_on_samples(graph: Path) -> bool:
+    """Return whether the JSON beside a graph names any origin but `external`.
+
+    Raises InputError if the file is not such a JSON.
+    """
+    try:
+        origin = json.loads(graph.read_text())["origin"]
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(
+            f"{graph}: does not say from what the graph was made ({error!r}); run the graph stage "
+            "again"
+        ) from error
+    # The origin of a union is one for each graph that went into it.
+    return any(
+        each != EXTERNAL for each in (origin.values() if isinstance(origin, dict) else [origin])
+    )
 
 
 @dataclass(frozen=True)
@@ -144,81 +168,30 @@ class Ledger:
         return next(state for state in WORST_FIRST if state in found)
 
 
-def _subsets(rows: Columns, labels: dict[str, Columns]) -> dict[tuple[str, str], Columns]:
-    """Return {(cohort, regime): samples}: all kept ones, and for the corpus each held-out part."""
-    subsets = {}
-    for cohort, samples in labels.items():
-        subsets[cohort, ALL_SAMPLES] = samples
-        for regime in CORPUS_REGIMES:
-            held_out = _ids(rows, cohort, (regime,))
-            if held_out:
-                subsets[cohort, regime] = _only(samples, held_out)
-    return subsets
-
-
-def _seen(rows: Columns, labels: dict[str, Columns], splits: Sequence[str]) -> dict[str, set[str]]:
-    """Return the identifiers of what lies in `splits` of the corpus, by kind of identifier."""
-    seen: dict[str, set[str]] = {key: set() for key in KEYS}
-    for cohort in sorted(set(rows["cohort"])):
-        ids = _ids(rows, cohort, splits)
-        seen["sample_id"] |= ids
-        if ids and cohort in labels:
-            learned = _only(labels[cohort], ids)
-            for key in KEYS:
-                seen[key].update(*(split_keys(value) for value in learned[key]))
-    return seen
-
-
-def _shared(samples: Columns, seen: dict[str, set[str]]) -> Shared:
-    """Count the samples that were seen, and those whose patient, donor or study was."""
-    return {
-        name: sum(not seen[key].isdisjoint(split_keys(value)) for value in samples[key])
-        for key, name in KEYS.items()
-    }
-
-
 def _judge(
-    weights: str, learned: Sequence[str], drawn: Sequence[str], shared: Sequence[Shared], n: int
+    weights: str,
+    learned: Sequence[str],
+    drawn: Sequence[str],
+    counts: Sequence[Shared],
+    n: int,
+    scanned: bool,
 ) -> tuple[str, str]:
     """Return the state and its evidence in words.
 
-    `learned` and `drawn` are the splits of the corpus behind weights and graph, `shared` what the
-    samples share with each of the two.
+    `learned` and `drawn` are the splits of the corpus behind weights and graph, `counts` what the
+    samples share with each of the two; `scanned` says whether expression was searched for copies.
     """
-    of_weights, of_graph = shared
+    of_weights, of_graph = counts
     if weights not in LEARNS_FROM:
         return "unknown", f"weights '{weights}' were trained on samples that are not listed here"
     if any(of_weights.values()):
-        return "seen_unlabelled", f"trained on: {_counts(of_weights, n)}"
+        return "seen_unlabelled", f"trained on: {in_words(of_weights, n)}"
     if any(of_graph.values()):
-        return "seen_in_graph", f"gene graph made from: {_counts(of_graph, n)}"
+        return "seen_in_graph", f"gene graph made from: {in_words(of_graph, n)}"
     if not learned and not drawn:
         return "clean", "learns nothing from the corpus"
-    return "clean", f"none of {n} samples, their patients, donors or studies was trained on"
-
-
-def _counts(shared: Shared, n: int) -> str:
-    words = {
-        "shared_samples": "samples themselves",
-        "shared_patients": "samples' patient",
-        "shared_donors": "samples' donor",
-        "shared_studies": "samples' study",
-    }
-    return "; ".join(f"{shared[name]} of {n} {words[name]}" for name in words if shared[name])
-
-
-def _ids(rows: Columns, cohort: str, splits: Sequence[str]) -> set[str]:
-    return {
-        sample_id
-        for of, sample_id, split in zip(
-            rows["cohort"], rows["sample_id"], rows["split"], strict=True
-        )
-        if of == cohort and split in splits
-    }
-
-
-def _only(samples: Columns, ids: set[str]) -> Columns:
-    return select(samples, [i for i, one in enumerate(samples["sample_id"]) if one in ids])
+    clean = f"none of {n} samples, their patients, donors or studies was trained on"
+    return "clean", f"{clean}, nor a copy by BioSample or expression" if scanned else clean
 
 
 if __name__ == "__main__":

@@ -1,51 +1,46 @@
 """The cohort step: counts of one cohort on the gene axis, their ln(TPM + 1), and who was kept.
 
-Samples pass through in blocks, so that a corpus larger than memory can be brought in. Both stores
-hold the kept samples only, in the order of their rows in samples.parquet.
+Both stores hold the kept samples only, in the order of their rows in samples.parquet.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 from typer import Option
 
 from bulkformer.cli import command
 from bulkformer.errors import InputError
+from bulkformer.expression.conversion import UNITS, Plan, write_stores
 from bulkformer.expression.identifiers import GeneMapping, map_genes
-from bulkformer.expression.normalise import check_log_tpm, log_tpm
-from bulkformer.expression.quality import (
-    REASONS,
-    Thresholds,
-    reasons_from_counts,
-    reasons_from_table,
-)
-from bulkformer.expression.store import create_store
+from bulkformer.expression.normalise import choose_denominator
+from bulkformer.expression.quality import REASONS, Thresholds
+from bulkformer.expression.resume import conversion, remove_leftovers
 from bulkformer.expression.vocabulary import Vocabulary
-from bulkformer.files import sha256, write_json, write_table
-from bulkformer.sources.counts import Counts
+from bulkformer.files import library_hash, sha256, write_json, write_table
 from bulkformer.sources.reader import open_cohort
 
-UNITS = ["counts", "expected_counts", "scaled_counts"]
 LABELS = [
     "study_id",
     "patient_id",
     "donor_id",
     "cell_line_id",
+    "biosample",
     "tissue",
     "disease",
     "cancer_type",
     "sample_type",
 ]
 QUALITY = ["library_size", "n_genes_detected", "missing_rate", "kept", "reason"]
-# log2 of a 32-bit count is below 33; some gene of every real cohort has more counts than that.
-LARGEST_LOGARITHM = 33.0
+LIBRARY = Path(__file__).parents[1]
 
 
 def cohort(
@@ -53,7 +48,7 @@ def cohort(
     expression: Annotated[Path, Option(help="File of counts.")],
     format: Annotated[str, Option(help="Reader.")],
     gene_ids: Annotated[str, Option(help="Identifier system of the genes.")],
-    unit: Annotated[str, Option(help="counts, expected_counts or scaled_counts.")],
+    unit: Annotated[str, Option(help="counts, expected_counts, scaled_counts or tpm.")],
     min_shared_vocabulary: Annotated[float, Option()],
     min_detected_genes: Annotated[int, Option()],
     min_library_size: Annotated[float, Option()],
@@ -66,49 +61,93 @@ def cohort(
     samples: Annotated[Path | None, Option(help="Sample table.")] = None,
     orientation: Annotated[str, Option()] = "genes_in_rows",
     sample_columns: Annotated[str, Option(help="ours=theirs;ours=theirs")] = "",
+    transform: Annotated[str, Option(help="What was done to the values; it is undone.")] = "",
+    tpm_denominator: Annotated[
+        str, Option(help="vocabulary, protein_coding or all_supplied.")
+    ] = "vocabulary",
+    annotation: Annotated[Path | None, Option(help="All genes, annotation.parquet.")] = None,
+    threads: Annotated[int, Option(help="Threads that read and compute; the result is one.")] = 1,
 ) -> None:
-    """Bring one cohort onto the gene axis."""
+    """Bring one cohort onto the gene axis.
+
+    A run that was killed is continued where the format can be read from the middle.
+    """
     if unit not in UNITS:
         raise InputError(f"unit '{unit}' of {cohort} is unknown; known are {', '.join(UNITS)}")
     vocabulary = Vocabulary.load(genes)
     opened = open_cohort(
-        format, expression, samples, orientation=orientation, sample_columns=sample_columns
+        format,
+        expression,
+        samples,
+        orientation=orientation,
+        sample_columns=sample_columns,
+        transform=transform,
     )
     mapping = map_genes(opened.gene_ids, gene_ids, vocabulary)
     check_shared(mapping, opened.gene_ids, expression, min_shared_vocabulary)
-    thresholds = Thresholds(min_detected_genes, min_library_size, max_single_cell_probability)
-    quality = write_stores(
-        opened, mapping, vocabulary, unit, thresholds, expression, counts, log_tpm
+    denominator = choose_denominator(
+        tpm_denominator,
+        opened.gene_ids,
+        mapping,
+        vocabulary,
+        Vocabulary.load(annotation) if annotation else None,
     )
-    table = samples_table(cohort, opened.samples, quality)
-    write_table(samples_output, table)
-
-    dropped = Counter(reason for reason in quality["reason"] if reason)
-    content = {
-        "cohort": cohort,
-        "format": format,
-        "unit": unit,
-        "files": [
-            {"name": path.name, "bytes": path.stat().st_size}
-            for path in [expression, samples]
-            if path
-        ],
-        **mapping.summary,
-        "samples": len(quality),
-        "samples_kept": int(quality["kept"].sum()),
-        "samples_dropped": {reason: dropped[reason] for reason in REASONS if dropped[reason]},
-        "thresholds": vars(thresholds),
-        # The identity of the values themselves, for whoever learns from them.
-        "log_tpm_sha256": sha256(log_tpm),
-        "median_library_size": _median(quality, "library_size"),
-        "median_genes_detected": _median(quality, "n_genes_detected"),
-    }
-    write_json(coverage, content)
+    thresholds = Thresholds(min_detected_genes, min_library_size, max_single_cell_probability)
+    plan = Plan(
+        opened, mapping, denominator, vocabulary.length_bp, unit, thresholds, expression, threads
+    )
+    settings = [cohort, format, gene_ids, unit, orientation, sample_columns, transform]
+    key = inputs_hash(
+        [expression, samples], [genes, annotation], [*settings, tpm_denominator, vars(thresholds)]
+    )
+    remove_leftovers([counts, log_tpm, samples_output, coverage])
+    with conversion(counts, log_tpm, mapping.measured, unit, key, opened.can_skip) as stores:
+        quality = write_stores(plan, stores)
+        check_any_kept(quality, expression)
+        dropped = Counter(reason for reason in quality["reason"] if reason)
+        content = {
+            "cohort": cohort,
+            "format": format,
+            "unit": unit,
+            "tpm_denominator": tpm_denominator,
+            "denominator_genes_outside_vocabulary": len(denominator.rows),
+            "files": [
+                {"name": path.name, "bytes": path.stat().st_size}
+                for path in [expression, samples]
+                if path
+            ],
+            **mapping.summary,
+            "samples": len(quality),
+            "samples_kept": int(quality["kept"].sum()),
+            "samples_dropped": {reason: dropped[reason] for reason in REASONS if dropped[reason]},
+            "thresholds": vars(thresholds),
+            # The identity of the values themselves, for whoever learns from them.
+            "log_tpm_sha256": stores.close(),
+            "median_library_size": _median(quality, "library_size"),
+            "median_genes_detected": _median(quality, "n_genes_detected"),
+        }
+        write_table(samples_output, samples_table(cohort, opened.samples, quality))
+        write_json(coverage, content)
     print(
         f"{cohort}: {content['samples_kept']} of {content['samples']} samples kept, "
         f"{content['genes_measured']} of {content['vocabulary_genes']} genes measured",
         file=sys.stderr,
     )
+
+
+def inputs_hash(
+    large: Sequence[Path | None], small: Sequence[Path | None], settings: Sequence[Any]
+) -> str:
+    """Return a hash of all that goes into the stores, the code that makes them included.
+
+    Large files count by place, size and time of change, small ones by content.
+    """
+    parts: list[Any] = [library_hash(LIBRARY / stage) for stage in ["sources", "expression"]]
+    for path in filter(None, large):
+        status = path.stat()
+        parts.append([str(path.resolve()), status.st_size, status.st_mtime_ns])
+    parts += [*settings, *(sha256(path) for path in small if path)]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 def check_shared(
@@ -126,90 +165,6 @@ def check_shared(
         )
 
 
-def write_stores(
-    opened: Counts,
-    mapping: GeneMapping,
-    vocabulary: Vocabulary,
-    unit: str,
-    thresholds: Thresholds,
-    path: Path,
-    counts: Path,
-    log_tpm_path: Path,
-) -> pd.DataFrame:
-    """Write counts and ln(TPM + 1) of the kept samples and return the quality of all.
-
-    Returns a row a sample: sample_id and the columns QUALITY. Raises InputError for values that
-    are not of `unit`, and if no sample is kept.
-    """
-    measured = mapping.measured
-    from_table = reasons_from_table(opened.samples, thresholds)
-    blocks, largest, done = [], 0.0, 0
-    with (
-        create_store(counts, measured, unit) as counts_store,
-        create_store(log_tpm_path, measured, "log_tpm") as log_tpm_store,
-    ):
-        for sample_ids, values in opened.blocks():
-            if unit == "counts":
-                check_whole_numbers(values, sample_ids, opened.gene_ids, path)
-            largest = max(largest, float(values.max(initial=0)))
-            projected = mapping.project(values)
-            known = np.ascontiguousarray(projected[:, measured])
-            total, detected = known.sum(axis=1), (known > 0).sum(axis=1)
-            of_counts = reasons_from_counts(total, detected, unit != "scaled_counts", thresholds)
-            of_table = from_table[done : done + len(sample_ids)]
-            reasons = [a or b for a, b in zip(of_table, of_counts, strict=True)]
-            kept = np.array([reason is None for reason in reasons])
-            if kept.any():
-                kept_ids = [sample_ids[row] for row in np.flatnonzero(kept)]
-                logged = log_tpm(projected[kept], vocabulary.length_bp, measured)
-                check_log_tpm(logged, str(path))
-                counts_store.write(kept_ids, projected[kept])
-                log_tpm_store.write(kept_ids, logged)
-            blocks.append(
-                pd.DataFrame(
-                    {
-                        "sample_id": sample_ids,
-                        "library_size": np.nan if unit == "scaled_counts" else total,
-                        "n_genes_detected": detected,
-                        "missing_rate": 1 - measured.mean(),
-                        "kept": kept,
-                        "reason": reasons,
-                    }
-                )
-            )
-            done += len(sample_ids)
-        check_not_logarithms(largest, unit, path)
-        quality = pd.concat(blocks, ignore_index=True) if blocks else pd.DataFrame({"kept": []})
-        check_any_kept(quality, path)
-    return quality
-
-
-def check_whole_numbers(
-    values: np.ndarray, sample_ids: list[str], gene_ids: list[str], path: Path
-) -> None:
-    """Raise InputError for the first count of [n, n_genes] that is not a whole number."""
-    if values.dtype.kind in "iu":
-        return
-    broken = values != np.floor(values)
-    if broken.any():
-        row, column = np.argwhere(broken)[0]
-        raise InputError(
-            f"{path}: the count of gene '{gene_ids[column]}' in sample '{sample_ids[row]}' is "
-            f"{values[row, column]:g}, and unit 'counts' means whole numbers. Set unit to "
-            "expected_counts (RSEM and the like) or scaled_counts (divided by a factor a sample) "
-            "in the cohorts table; logarithms, TPM and FPKM are no counts"
-        )
-
-
-def check_not_logarithms(largest: float, unit: str, path: Path) -> None:
-    """Raise InputError if no value of a whole cohort is beyond what log2(counts + 1) can reach."""
-    if unit != "counts" and 0 < largest < LARGEST_LOGARITHM:
-        raise InputError(
-            f"{path}: the largest value of all samples is {largest:g}, as of logarithms; give "
-            "counts that were never logged"
-        )
-
-
 def check_any_kept(quality: pd.DataFrame, path: Path) -> None:
     """Raise InputError if no sample passed, saying how many failed by which reason."""
     if not quality["kept"].any():
@@ -224,10 +179,8 @@ def check_any_kept(quality: pd.DataFrame, path: Path) -> None:
 def samples_table(cohort: str, samples: pd.DataFrame, quality: pd.DataFrame) -> pa.Table:
     """Return samples.parquet: fixed columns first, then the other labels as strings.
 
-    `samples` and `quality` have one row a sample in the same order, which the ids confirm.
+    `samples` and `quality` have one row a sample in the same order.
     """
-    if samples["sample_id"].tolist() != quality["sample_id"].tolist():
-        raise ValueError("the reader gave other samples than it announced")
     fixed = ["sample_id", "cohort", *LABELS, *QUALITY]
     others = [name for name in samples if name not in fixed]
     columns = {"sample_id": _text(samples["sample_id"])}

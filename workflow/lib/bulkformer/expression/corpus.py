@@ -1,8 +1,8 @@
 """The corpus step: joins the kept samples of the corpus cohorts and splits them by group.
 
 The split comes before anything learns. Groups are connected components: samples that share a study,
-patient or whatever else `group_by` names, also through other samples, are never torn apart between
-training, validation and the strict test.
+patient or whatever else `group_by` names, also through other samples, and samples of which one is a
+copy of the other, are never torn apart between training, validation and the strict test.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import json
 import sys
 from collections import Counter
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import pandas as pd
 import pyarrow as pa
@@ -20,6 +20,8 @@ from typer import Option
 
 from bulkformer.cli import command
 from bulkformer.errors import InputError
+from bulkformer.expression.components import connected_components
+from bulkformer.expression.duplicates import Pair, read_duplicates
 from bulkformer.expression.groups import Fractions, sample_groups, split_groups
 from bulkformer.files import sha256, write_json, write_table
 
@@ -29,6 +31,8 @@ COLUMNS = [
     *("cohort", "sample_id", "group", "study_id", "patient_id", "donor_id", "split"),
     "log_tpm_sha256",
 ]
+DROP, GROUP = "drop", "group"
+EXAMPLES = 10  # pairs of duplicates of each kind that the summary names
 SCHEMA = pa.schema([(name, pa.string()) for name in COLUMNS])
 
 
@@ -36,6 +40,8 @@ def corpus(
     samples: Annotated[list[Path], Option(help="samples.parquet of each cohort.")],
     coverage: Annotated[list[Path], Option(help="coverage.json of each, in the same order.")],
     cohort: Annotated[list[str], Option(help="Names of the cohorts, in the same order.")],
+    found: Annotated[Path, Option(help="duplicates.parquet of these cohorts.")],
+    duplicates: Annotated[str, Option(help="drop | group: what becomes of copies.")],
     group_by: Annotated[list[str], Option(help="Columns whose shared values tie samples.")],
     validation_fraction: Annotated[float, Option()],
     held_out_group_fraction: Annotated[float, Option()],
@@ -50,6 +56,11 @@ def corpus(
             f"{len(cohort)} cohorts, {len(samples)} sample tables, {len(coverage)} coverage files; "
             "give one of each for every cohort"
         )
+    if duplicates not in (DROP, GROUP):
+        raise InputError(
+            f"config, expression.corpus.duplicates: '{duplicates}' is unknown; write {DROP} or "
+            f"{GROUP}"
+        )
     stores = {
         name: json.loads(path.read_text())["log_tpm_sha256"]
         for name, path in zip(cohort, coverage, strict=True)
@@ -58,10 +69,16 @@ def corpus(
         [read_kept(path, name, group_by) for path, name in zip(samples, cohort, strict=True)],
         ignore_index=True,
     )
-    # The rows of a repeated sample all take part here: they tell which studies share it.
-    kept["group"] = sample_groups(kept, group_by)
+    pairs = read_duplicates(found)
+    check_pairs(pairs, kept, found)
+    # The rows of repeated samples and copies all take part here: they tie the studies they are in.
+    kept["group"] = sample_groups(
+        kept, group_by, [(pair.first[1], pair.second[1]) for pair in pairs]
+    )
     repeated = kept["sample_id"].duplicated()
-    table = kept[~repeated].reset_index(drop=True)
+    # One accession has one row, whatever becomes of copies under others.
+    copies = kept["sample_id"].isin(later_copies(pairs) if duplicates == DROP else set())
+    table = kept[~repeated & ~copies].reset_index(drop=True)
     fractions = Fractions(validation_fraction, held_out_group_fraction, held_out_sample_fraction)
     table["split"] = split_groups(table["sample_id"], table["group"], fractions, seed)
     table["log_tpm_sha256"] = table["cohort"].map(stores)
@@ -75,6 +92,9 @@ def corpus(
         "fractions_asked": vars(fractions),
         "samples": len(table),
         "samples_repeated": int(repeated.sum()),
+        "samples_dropped_as_copies": int((copies & ~repeated).sum()),
+        "duplicates": duplicates,
+        "duplicate_pairs": describe(pairs),
         "samples_by_split": dict(by_split),
         "samples_by_cohort": {name: int((table["cohort"] == name).sum()) for name in cohort},
         "samples_by_cohort_and_split": {
@@ -88,6 +108,48 @@ def corpus(
     write_json(summary, content)
     said = ", ".join(f"{count} {split}" for split, count in sorted(by_split.items()))
     print(f"{len(table)} samples in {content['groups']} groups: {said}", file=sys.stderr)
+
+
+def later_copies(pairs: list[Pair]) -> set[str]:
+    """Return the ids of every family of copies but the first by order of cohorts and ids.
+
+    A family is what pairs join, also through others. The first pair of a family, in their order,
+    has its first sample in front.
+    """
+    ids = dict.fromkeys(sample[1] for pair in pairs for sample in (pair.first, pair.second))
+    place = {sample_id: f"{number:012d}" for number, sample_id in enumerate(ids)}
+    joined = [[place[pair.first[1]], place[pair.second[1]]] for pair in pairs]
+    first = connected_components(joined)
+    return {
+        sample[1]
+        for pair, head in zip(pairs, first, strict=True)
+        for sample in (pair.first, pair.second)
+        if place[sample[1]] != head
+    }
+
+
+def check_pairs(pairs: list[Pair], kept: pd.DataFrame, path: Path) -> None:
+    """Raise InputError if a pair of `path` names a sample that was not kept."""
+    known = set(zip(kept["cohort"], kept["sample_id"], strict=True))
+    for pair in pairs:
+        for cohort, sample_id in (pair.first, pair.second):
+            if (cohort, sample_id) not in known:
+                raise InputError(
+                    f"{path}: sample '{sample_id}' of {cohort} is not among the kept samples; the "
+                    "files come from different runs, run the expression stage again"
+                )
+
+
+def describe(pairs: list[Pair]) -> dict[str, Any]:
+    """Return {kind of evidence: number of pairs, the first of them}; kinds are alphabetical."""
+    return {
+        by: {
+            "pairs": len(of_kind),
+            "examples": [pair.as_row() for pair in of_kind[:EXAMPLES]],
+        }
+        for by in sorted({pair.by for pair in pairs})
+        for of_kind in [[pair for pair in pairs if pair.by == by]]
+    }
 
 
 def read_kept(path: Path, cohort: str, group_by: list[str]) -> pd.DataFrame:

@@ -6,6 +6,7 @@ test is strict only if nothing of a test sample's group was learned from.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,13 +34,16 @@ class Fractions:
     held_out_samples: float
 
 
-def sample_groups(samples: pd.DataFrame, group_by: list[str]) -> list[str]:
+def sample_groups(
+    samples: pd.DataFrame, group_by: list[str], ties: Iterable[tuple[str, str]] = ()
+) -> list[str]:
     """Return the group of each sample: the component of samples that share any value.
 
     Parameters
     ----------
     samples : `sample_id` and the columns `group_by`; a cell may hold several values separated by
         commas, and null or nothing means that the sample shares no value
+    ties : pairs of sample ids that belong together whatever they share
 
     Rows of one sample_id are in one group. A group bears the alphabetically first of its
     "column:value" keys, whatever the order of the samples; a sample without any value is
@@ -51,8 +55,12 @@ def sample_groups(samples: pd.DataFrame, group_by: list[str]) -> list[str]:
             if not pd.isna(cell):
                 values = [value.strip() for value in str(cell).split(",")]
                 keys[sample_id] += [f"{column}:{value}" for value in values if value]
-    named = connected_components([own or [f"sample_id:{each}"] for each, own in keys.items()])
-    group = dict(zip(keys, named, strict=True))
+    for each, own in keys.items():
+        if not own:
+            own.append(f"sample_id:{each}")
+    tied = [[keys[one][0], keys[other][0]] for one, other in ties]
+    named = connected_components([*keys.values(), *tied])
+    group = dict(zip(keys, named, strict=False))
     return [group[sample_id] for sample_id in samples["sample_id"]]
 
 

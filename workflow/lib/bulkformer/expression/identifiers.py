@@ -4,10 +4,13 @@ Only an identifier that means exactly one gene counts. An ambiguous name is list
 at: a gene without counts is visibly unmeasured, but a gene with another gene's counts is wrong.
 """
 
+from __future__ import annotations
+
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -83,19 +86,48 @@ class GeneMapping:
     summary: dict[str, Any]
     _rounds: list[tuple[np.ndarray, np.ndarray]]
 
-    def project(self, counts: np.ndarray) -> np.ndarray:
-        """Return counts float64 [n, n_genes] on the vocabulary, NaN where not measured.
+    @property
+    def rows(self) -> np.ndarray:
+        """Rows of the file that mean a gene of the vocabulary, ascending."""
+        return np.flatnonzero(self.column >= 0)
 
-        `counts` is [n, n_genes_in_file]. Rows that mean one gene are summed, in an order that does
-        not depend on their order in the file.
+    @cached_property
+    def _first(self) -> np.ndarray:
+        """The first row of the file that means each gene, 0 for genes without one."""
+        first = np.zeros(len(self.measured), dtype=np.intp)
+        rows, columns = self._rounds[0]
+        first[columns] = rows
+        return first
+
+    def within(self, rows: np.ndarray) -> GeneMapping:
+        """Return the mapping of a file that has only `rows`, ascending, among them all of ours."""
+        moved = [(np.searchsorted(rows, of_file), columns) for of_file, columns in self._rounds]
+        return GeneMapping(self.column[rows], self.measured, self.summary, moved)
+
+    def project(self, counts: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+        """Return counts float32 [n, n_genes] on the vocabulary, NaN where not measured.
+
+        `counts` is [n, n_genes_in_file]; whole numbers up to 2^24 stay exact. Rows that mean one
+        gene are summed, in an order that does not depend on their order in the file. The result
+        is written to `out` if given.
         """
-        projected = np.full((len(counts), len(self.measured)), np.nan)
-        for number, (rows, columns) in enumerate(self._rounds):
-            if number == 0:
-                projected[:, columns] = counts[:, rows]
-            else:
-                projected[:, columns] += counts[:, rows]
-        return projected
+        if out is None:
+            out = np.empty((len(counts), len(self.measured)), dtype=np.float32)
+        if not self._rounds:
+            out[:] = np.nan
+            return out
+        first = self._first
+        # Converted before they are gathered, because memory is read faster in its order.
+        single = counts.astype(np.float32, copy=False)
+        single.take(first, axis=1, out=out, mode="clip")
+        for number, (rows, columns) in enumerate(self._rounds[1:]):
+            if number == 0:  # every gene of a later round is one of this round
+                summed, totals = columns, counts[:, first[columns]].astype(np.float64)
+            totals[:, np.searchsorted(summed, columns)] += counts[:, rows]
+        if len(self._rounds) > 1:
+            out[:, summed] = totals
+        out[:, ~self.measured] = np.nan
+        return out
 
 
 def map_genes(identifiers: Sequence[str], system: str, vocabulary: Vocabulary) -> GeneMapping:
@@ -108,7 +140,9 @@ def map_genes(identifiers: Sequence[str], system: str, vocabulary: Vocabulary) -
 
     Several identifiers of one gene (versions, the copies on X and Y, an old and a new symbol,
     merged Entrez ids) are summed in counts. A symbol that stands twice in a file is left out,
-    because nothing says whether the rows are one gene. Raises InputError for an unknown system.
+    because nothing says whether the rows are one gene. Copies on Y are left out if the vocabulary
+    says so, and a gene without a length counts as unmeasured. Raises InputError for an unknown
+    system.
     """
     if system not in SYSTEMS:
         raise InputError(
@@ -119,10 +153,17 @@ def map_genes(identifiers: Sequence[str], system: str, vocabulary: Vocabulary) -
     repeated: set[str] = set()
     if system == "symbol":
         repeated = {name for name, times in Counter(names).items() if times > 1 and name}
+    copies: set[int] = set()
+    if system == "ensembl":
+        copies = {at for at, identifier in enumerate(identifiers) if is_copy_on_y(identifier)}
+    dropped = copies if vocabulary.drops_copies_on_y else set()
     column = np.array(
         [-1 if name is None or name in repeated else known.get(name, -1) for name in names],
         dtype=np.int64,
     )
+    column[list(dropped)] = -1
+    unmeasurable = np.flatnonzero((column >= 0) & ~vocabulary.has_length[column])
+    column[unmeasurable] = -1
     rows_of: dict[int, list[int]] = defaultdict(list)
     for row in np.flatnonzero(column >= 0):
         rows_of[int(column[row])].append(int(row))
@@ -131,7 +172,8 @@ def map_genes(identifiers: Sequence[str], system: str, vocabulary: Vocabulary) -
     measured = np.zeros(len(vocabulary), dtype=bool)
     measured[list(rows_of)] = True
 
-    left_out = [at for at in range(len(names)) if column[at] < 0]
+    explained = dropped | set(unmeasurable.tolist())
+    left_out = [at for at in range(len(names)) if column[at] < 0 and at not in explained]
     shared = {names[at] for at in left_out if names[at] in ambiguous and names[at] not in repeated}
     damaged = {identifiers[at] for at in left_out if system == "symbol"}
     damaged = {identifier for identifier in damaged if is_damaged(identifier)}
@@ -141,6 +183,9 @@ def map_genes(identifiers: Sequence[str], system: str, vocabulary: Vocabulary) -
         if names[at] not in shared | repeated and identifiers[at] not in damaged
     ]
     summed = {column: rows for column, rows in rows_of.items() if len(rows) > 1}
+    own_names = vocabulary.own_names(system)
+    by_other_name = [row for row in np.flatnonzero(column >= 0) if names[row] not in own_names]
+    absent = np.flatnonzero(~measured)
     summary = {
         "gene_ids": system,
         "genes_in_file": len(identifiers),
@@ -153,9 +198,15 @@ def map_genes(identifiers: Sequence[str], system: str, vocabulary: Vocabulary) -
             vocabulary.gene_ids[column]: [identifiers[row] for row in summed[column]]
             for column in sorted(summed)[:EXAMPLES]
         },
-        "copies_on_y_summed": sum(
-            is_copy_on_y(identifiers[row]) for rows in rows_of.values() for row in rows
-        ),
+        "matched_by_other_name": len(by_other_name),
+        "matched_by_other_name_examples": {
+            identifiers[row]: vocabulary.gene_ids[column[row]] for row in by_other_name[:EXAMPLES]
+        },
+        "copies_on_y_summed": int((column[sorted(copies)] >= 0).sum()),
+        "copies_on_y_dropped": len(dropped),
+        "genes_without_length": len({names[row] for row in unmeasurable}),
+        "genes_absent": len(absent),
+        "genes_absent_examples": [vocabulary.gene_ids[column] for column in absent[:EXAMPLES]],
         "unmatched": len(unmatched),
         "unmatched_examples": sorted(set(unmatched))[:EXAMPLES],
         "ambiguous": sorted(shared),

@@ -6,6 +6,8 @@ forgets the mask shows it at once instead of treating absent genes as zero.
 """
 
 import base64
+import hashlib
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +19,7 @@ from bulkformer.errors import InputError
 from bulkformer.files import atomic
 
 BATCH_SAMPLES = 64  # whole samples a record batch: 5 MB at 20,000 genes
+MAGIC_BYTES = 8  # "ARROW1" and padding; after them a file is a stream, until its footer
 
 
 class ExpressionStore:
@@ -90,11 +93,32 @@ class ExpressionStore:
 
 
 class StoreWriter:
-    """Appends samples to a store that `create_store` opened."""
+    """Appends samples to a new file, or to what a process that was killed left of one.
 
-    def __init__(self, writer: pa.RecordBatchFileWriter, schema: pa.Schema) -> None:
-        self._writer = writer
-        self._schema = schema
+    Attributes
+    ----------
+    sha256 : of the file, once `close` is done; None unless asked for
+    """
+
+    def __init__(
+        self, path: Path, measured: np.ndarray, unit: str, kept: int = 0, hashed: bool = False
+    ) -> None:
+        """Open `path`; of a file that is there, the first `kept` bytes stay.
+
+        `kept` is what `flush` returned. `measured` and `unit` are as for `create_store`.
+        """
+        self.sha256: str | None = None
+        self._schema = _schema(measured, unit)
+        self._sink = _Sink(path, kept, hashed)
+        self._writer = pa.ipc.new_file(pa.PythonFile(self._sink, mode="w"), self._schema)
+        if kept:
+            # Arrow writes its footer from what it wrote itself, so it gets the old batches again;
+            # the sink only lets them pass.
+            with pa.OSFile(str(path), "rb") as before:
+                before.seek(MAGIC_BYTES)
+                batches = pa.ipc.open_stream(before)
+                while self._sink.position < kept:
+                    self._writer.write_batch(batches.read_next_batch())
 
     def write(self, sample_ids: Sequence[str], values: np.ndarray) -> None:
         """Append `values` float [n, n_genes] in batches of BATCH_SAMPLES."""
@@ -107,6 +131,24 @@ class StoreWriter:
             ]
             self._writer.write_batch(pa.RecordBatch.from_arrays(arrays, schema=self._schema))
 
+    def flush(self) -> int:
+        """Put all batches on disk and return how many bytes they are."""
+        self._sink.flush()
+        os.fsync(self._sink.fileno())
+        return self._sink.position
+
+    def close(self) -> None:
+        """End the file, so that it can be read; a second call does nothing."""
+        if self._sink.closed:
+            return
+        self._writer.close()
+        self._sink.close()
+        self.sha256 = self._sink.sha256()
+
+    def abandon(self) -> None:
+        """Close the file as it is; only a StoreWriter can make use of it."""
+        self._sink.close()
+
 
 @contextmanager
 def create_store(path: Path, measured: np.ndarray, unit: str) -> Iterator[StoreWriter]:
@@ -115,19 +157,62 @@ def create_store(path: Path, measured: np.ndarray, unit: str) -> Iterator[StoreW
     Parameters
     ----------
     measured : bool array [n_genes]
-    unit : what the values are: "counts", "expected_counts", "scaled_counts" or "log_tpm"
+    unit : what the values are: "log_tpm", or the unit of a cohort such as "counts"
     """
+    with atomic(Path(path)) as partial:
+        writer = StoreWriter(partial, measured, unit)
+        try:
+            yield writer
+            writer.close()
+        finally:
+            writer.abandon()
+
+
+def _schema(measured: np.ndarray, unit: str) -> pa.Schema:
     bitmap = base64.b64encode(np.packbits(measured.astype(bool)).tobytes())
-    schema = pa.schema(
+    return pa.schema(
         [
             ("sample_id", pa.string()),
             ("values", pa.list_(pa.float32(), len(measured))),
         ],
         metadata={"measured": bitmap, "unit": unit},
     )
-    with (
-        atomic(Path(path)) as partial,
-        pa.OSFile(str(partial), "wb") as sink,
-        pa.ipc.new_file(sink, schema) as writer,
-    ):
-        yield StoreWriter(writer, schema)
+
+
+class _Sink:
+    """A file whose first `kept` bytes are there already: what is written to them only passes."""
+
+    def __init__(self, path: Path, kept: int, hashed: bool) -> None:
+        self.position = 0
+        self._kept = kept
+        self._digest = hashlib.sha256() if hashed else None
+        self._file = path.open("r+b" if kept else "wb")
+        self._file.truncate(kept)
+        self._file.seek(kept)
+
+    def write(self, data: pa.Buffer | bytes) -> int:
+        view = memoryview(data)
+        if self._digest:
+            self._digest.update(view)
+        self._file.write(view[max(0, self._kept - self.position) :])
+        self.position += view.nbytes
+        return view.nbytes
+
+    def sha256(self) -> str | None:
+        return self._digest.hexdigest() if self._digest else None
+
+    def tell(self) -> int:
+        return self.position
+
+    def fileno(self) -> int:
+        return self._file.fileno()
+
+    def flush(self) -> None:
+        self._file.flush()
+
+    def close(self) -> None:
+        self._file.close()
+
+    @property
+    def closed(self) -> bool:
+        return self._file.closed

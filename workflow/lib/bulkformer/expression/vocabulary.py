@@ -1,4 +1,8 @@
-"""The gene axis: which genes there are, in which order, and by which names files may call them."""
+"""The gene axis: which genes there are, in which order, and by which names files may call them.
+
+The file holds one row a gene, in model order: sorted by id if the genes are our own choice, in the
+order of the list if they are a published one.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,18 +15,23 @@ from bulkformer.errors import InputError
 
 SCHEMA = pa.schema(
     [
-        ("gene_id", pa.string()),  # Ensembl, no version; rows are sorted by it
+        ("gene_id", pa.string()),  # Ensembl, no version
         ("symbol", pa.string()),  # the gene_id where there is none
         ("entrez", pa.string()),  # null where unknown
+        ("other_entrez", pa.list_(pa.string())),  # Entrez ids that mean this gene as well
         ("hgnc_id", pa.string()),  # null where unknown
-        ("length_bp", pa.int64()),
-        ("biotype", pa.string()),
-        ("chromosome", pa.string()),
+        ("length_bp", pa.int64()),  # null: no TPM without a length, the gene counts as unmeasured
+        ("length_source", pa.string()),  # by which definition; null where there is no length
+        ("biotype", pa.string()),  # null where the annotation lacks the gene
+        ("chromosome", pa.string()),  # likewise
+        ("in_annotation", pa.bool_()),  # a listed gene that is not stays, so that the model fits
         ("aliases", pa.list_(pa.string())),  # other symbols that mean this gene and no other
         ("ambiguous", pa.list_(pa.string())),  # names that also mean another gene; never used
         ("source", pa.string()),  # files from which the row was made
     ]
 )
+# Metadata of the file: what becomes of the copies on Y of genes where X and Y recombine.
+PAR_Y, SUM, DROP = b"par_y", "sum", "drop"
 
 
 @dataclass(frozen=True)
@@ -32,7 +41,7 @@ class Vocabulary:
     Attributes
     ----------
     gene_ids, symbols : n_genes strings
-    length_bp : float64 [n_genes]
+    length_bp : float64 [n_genes], NaN where unknown
     table : all columns of genes.parquet
     """
 
@@ -65,6 +74,22 @@ class Vocabulary:
     def __len__(self) -> int:
         return len(self.gene_ids)
 
+    @property
+    def drops_copies_on_y(self) -> bool:
+        """Whether counts of copies on Y are left out, and not added to those of the gene on X."""
+        return (self.table.schema.metadata or {}).get(PAR_Y, b"").decode() == DROP
+
+    @property
+    def has_length(self) -> np.ndarray:
+        """Bool [n_genes]: genes that can have a TPM."""
+        return ~np.isnan(self.length_bp)
+
+    def own_names(self, system: str) -> set[str]:
+        """Return the current names of the genes in an identifier system, none of their others."""
+        if system == "ensembl":
+            return set(self.gene_ids)
+        return set(self.table["symbol" if system == "symbol" else "entrez"].to_pylist())
+
     def names(self, system: str) -> tuple[dict[str, int], set[str]]:
         """Return {name: index} of an identifier system, and the names that are ambiguous in it.
 
@@ -72,15 +97,13 @@ class Vocabulary:
         """
         if system == "ensembl":
             return {gene_id: at for at, gene_id in enumerate(self.gene_ids)}, set()
-        column = "symbol" if system == "symbol" else "entrez"
+        column, others = ("symbol", "aliases") if system == "symbol" else ("entrez", "other_entrez")
         known: dict[str, int] = {}
         ambiguous: set[str] = set()
         rows = zip(
-            *(self.table[name].to_pylist() for name in [column, "aliases", "ambiguous"]),
-            strict=True,
+            *(self.table[name].to_pylist() for name in [column, others, "ambiguous"]), strict=True
         )
-        for at, (name, aliases, shared) in enumerate(rows):
-            names = [name, *(aliases if column == "symbol" else [])]
-            known |= {name: at for name in names if name and name not in shared}
+        for at, (name, synonyms, shared) in enumerate(rows):
+            known |= {name: at for name in [name, *synonyms] if name and name not in shared}
             ambiguous.update(shared)
         return known, ambiguous - known.keys()

@@ -15,15 +15,24 @@ from typer import Option
 from bulkformer.cli import command
 from bulkformer.errors import InputError
 from bulkformer.files import sha256, write_json
-from bulkformer.graph.edges import read_sized_graph, statistics, symmetric, write_graph
+from bulkformer.graph.edges import (
+    made_from,
+    read_sized_graph,
+    statistics,
+    symmetric,
+    write_graph,
+)
 
 
 def union(
     graph: Annotated[list[Path], Option(help="Graphs to join.")],
+    graph_summary: Annotated[list[Path], Option(help="JSON of each, in the same order.")],
     output: Annotated[Path, Option(help="Graph to write.")],
     summary: Annotated[Path, Option(help="Its JSON.")],
 ) -> None:
     """Write the union of graphs over one vocabulary, with the largest weight of each edge."""
+    origins = [made_from(path) for path in graph_summary]
+    samples = sorted({made["samples_sha256"] for made in origins if "samples_sha256" in made})
     parts, sizes = zip(*(read_sized_graph(path) for path in graph), strict=True)
     for path, size in zip(graph, sizes, strict=True):
         if size != sizes[0]:
@@ -39,7 +48,11 @@ def union(
         {
             "graph": output.stem,
             "kind": "union",
-            "origin": [path.stem for path in graph],
+            "origin": {
+                path.stem: made.get("origin") for path, made in zip(graph, origins, strict=True)
+            },
+            # Two graphs of one run were made from the same samples.
+            **({"samples_sha256": samples[0]} if len(samples) == 1 else {}),
             "weight": "largest weight in any of the graphs",
             "graphs_sha256": {path.stem: sha256(path) for path in graph},
             "edges_in_all": len(reduce(np.intersect1d, pairs)) // 2,

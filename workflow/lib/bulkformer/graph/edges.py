@@ -4,6 +4,7 @@ A graph is undirected; its file lists every edge in both directions, sorted, so 
 are equal bytes and a reader needs no convention to find the neighbours of a gene.
 """
 
+import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -90,6 +91,20 @@ def read_sized_graph(path: Path) -> tuple[Edges, int]:
         )
     check(edges, stored, path)
     return edges, stored
+
+
+def made_from(summary: Path) -> dict[str, Any]:
+    """Return what the JSON of a graph says of the samples behind it: origin, samples_sha256.
+
+    The hash is absent for graphs that no samples of the run went into.
+    """
+    try:
+        content = json.loads(summary.read_text())
+        return {key: content[key] for key in ["origin", "samples_sha256"] if key in content}
+    except (OSError, ValueError, TypeError) as error:
+        raise InputError(
+            f"{summary}: not the JSON of a graph ({error}); run the graph stage again"
+        ) from error
 
 
 def check(edges: Edges, n_genes: int, path: Path) -> None:

@@ -1,6 +1,8 @@
 """The string step: connects genes whose proteins interact, by STRING's combined score.
 
-This graph owes nothing to the expression data of the run, so it is the one that cannot leak.
+This graph owes nothing to the expression data of the run. STRING itself has seen public expression
+data (its channel coexpression) and papers on them (textmining): a graph that must not have seen
+them is made from the other channels.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from bulkformer.expression.identifiers import ensembl_id
 from bulkformer.expression.vocabulary import Vocabulary
 from bulkformer.files import write_json
 from bulkformer.graph.edges import Edges, statistics, symmetric, write_graph
-from bulkformer.sources.string_db import read_links
+from bulkformer.sources.string_db import ALL_CHANNELS, read_links
 
 FULL_SCORE = 1000  # STRING writes probabilities in thousandths
 
@@ -32,16 +34,20 @@ def string(
     output: Annotated[Path, Option(help="Graph to write.")],
     summary: Annotated[Path, Option(help="Its JSON.")],
     aliases: Annotated[Path | None, Option(help="STRING's names of proteins.")] = None,
+    channels: Annotated[
+        list[str] | None, Option(help="Channels to combine; all takes the score of the file.")
+    ] = None,
 ) -> None:
     """Write the graph of protein interactions among vocabulary genes."""
     vocabulary = Vocabulary.load(genes)
-    pairs, reading = read_links(format, links, aliases)
-    edges, counts = string_edges(pairs, vocabulary, min_combined_score)
+    channels = channels or [ALL_CHANNELS]
+    pairs, reading = read_links(format, links, aliases, min_combined_score, channels)
+    edges, counts = string_edges(pairs, vocabulary)
     if len(edges.source) == 0:
         raise InputError(
-            f"{links}: none of {len(pairs)} pairs joins two vocabulary genes with a combined_score "
-            f">= {min_combined_score}; lower graph.string.min_combined_score, or check that links, "
-            "aliases and annotation are human"
+            f"{links}: none of {reading['rows']} rows joins two vocabulary genes with a "
+            f"combined_score >= {min_combined_score}; lower graph.string.min_combined_score, or "
+            "check that links, aliases and annotation are human"
         )
     write_graph(output, edges, len(vocabulary))
     write_json(
@@ -51,6 +57,7 @@ def string(
             "kind": "string",
             "origin": "external",
             "weight": "combined_score / 1000",
+            "channels": channels,
             "min_combined_score": min_combined_score,
             "files": [path.name for path in [links, aliases] if path],
             "reading": reading,
@@ -61,34 +68,24 @@ def string(
     print(f"{output}: {len(edges.source) // 2} edges", file=sys.stderr)
 
 
-def string_edges(
-    pairs: pd.DataFrame, vocabulary: Vocabulary, min_combined_score: int
-) -> tuple[Edges, dict[str, int]]:
+def string_edges(pairs: pd.DataFrame, vocabulary: Vocabulary) -> tuple[Edges, dict[str, int]]:
     """Return the edges among vocabulary genes and how many pairs were left out.
 
     Parameters
     ----------
     pairs : gene1, gene2 (Ensembl ids), combined_score (0 to 1000)
     """
-    strong = pairs[pairs["combined_score"] >= min_combined_score]
     index, _ = vocabulary.names("ensembl")
-    ends = np.array(
-        [
-            [index.get(ensembl_id(gene) or "", -1) for gene in strong[column]]
-            for column in ["gene1", "gene2"]
-        ],
-        dtype=np.int64,
-    ).reshape(2, -1)
-    inside = (ends >= 0).all(axis=0)
+    codes, names = pd.factorize(pairs[["gene1", "gene2"]].to_numpy().ravel())
+    place = np.array([index.get(ensembl_id(gene) or "", -1) for gene in names], dtype=np.int64)
+    ends = place[codes].reshape(-1, 2)
+    inside = (ends >= 0).all(axis=1)
     edges = symmetric(
-        ends[0, inside],
-        ends[1, inside],
-        strong["combined_score"].to_numpy()[inside] / FULL_SCORE,
+        ends[inside, 0],
+        ends[inside, 1],
+        pairs["combined_score"].to_numpy()[inside] / FULL_SCORE,
     )
-    return edges, {
-        "pairs_below_score": len(pairs) - len(strong),
-        "pairs_outside_vocabulary": int((~inside).sum()),
-    }
+    return edges, {"pairs_outside_vocabulary": int((~inside).sum())}
 
 
 if __name__ == "__main__":

@@ -31,6 +31,7 @@ TITLE = {"loc": "left", "fontsize": 11, "fontweight": "bold", "color": INK}
 FLOOR_BAND, FLOOR_LINE = "#f7ecd2", "#b98a2c"
 LOWEST = -1.0  # a skill of −13 would leave no room for the models that work
 MAX_CURVE_POINTS = 1000  # keeps the page small; more points than pixels show nothing new
+DEGREE_PANELS = 3  # side by side; more would make their labels overlap
 
 
 @dataclass(frozen=True)
@@ -277,8 +278,12 @@ def degree_histograms(graphs: Mapping[str, Mapping[str, Sequence[int]]]) -> Mark
     graphs : {graph: {"left", "right", "genes"}}; a bin counts genes with left <= degree < right,
         and bins double in width
     """
-    figure, axes = styled_subplots(len(graphs), 11.5, 2.9, sharey=True)
-    for axis, (graph, bins) in zip(axes, graphs.items(), strict=True):
+    columns = min(len(graphs), DEGREE_PANELS)
+    rows = -(-len(graphs) // columns)
+    figure, axes = styled_subplots(columns, 11.5, 2.9 * rows, rows, sharey=True)
+    for axis in axes[len(graphs) :]:
+        axis.set_visible(False)
+    for axis, (graph, bins) in zip(axes, graphs.items(), strict=False):
         bars = axis.bar(range(len(bins["genes"])), bins["genes"], 0.82, color="#8fbbd6")
         axis.bar_label(bars, [count(n) for n in bins["genes"]], fontsize=8, color=MUTED, padding=2)
         names = [
@@ -291,7 +296,8 @@ def degree_histograms(graphs: Mapping[str, Mapping[str, Sequence[int]]]) -> Mark
         axis.grid(visible=False)
         axis.yaxis.set_major_formatter(mpl.ticker.StrMethodFormatter("{x:,.0f}"))
         axis.margins(y=0.12)
-    axes[0].set_ylabel("genes")
+    for axis in axes[::columns]:
+        axis.set_ylabel("genes")
     return inline_svg(
         figure, "figure-degrees", "Number of genes by number of neighbours, for each gene graph"
     )

@@ -1,4 +1,4 @@
-"""Fills the page: one self-contained HTML file, with everything it needs inside.
+"""Fills a page: one self-contained HTML file, with everything it needs inside.
 
 Whatever comes from data is escaped by the template; only the figures, the style and the script are
 ours and go in as they are.
@@ -15,8 +15,8 @@ from markupsafe import Markup
 FOLDER = Path(__file__).parent
 
 
-def render_page(context: Mapping[str, Any]) -> str:
-    """Return the page for what `bulkformer.report.sections.page_context` prepared."""
+def render_page(context: Mapping[str, Any], template: str = "page.html.j2") -> str:
+    """Return the page that `template` makes of a context, such as that of `page_context`."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(FOLDER),
         autoescape=True,
@@ -24,8 +24,7 @@ def render_page(context: Mapping[str, Any]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    template = environment.get_template("page.html.j2")
-    return template.render(
+    return environment.get_template(template).render(
         style=Markup((FOLDER / "style.css").read_text()),
         script=Markup((FOLDER / "page.js").read_text()),
         **context,

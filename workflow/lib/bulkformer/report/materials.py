@@ -89,9 +89,8 @@ def share_cell(content: Mapping[str, Any], part: str, whole: str) -> Cell:
     return count_cell(content.get(part), "" if is_missing(total) else f"of {count(total)}")
 
 
-def corpus_table(inputs: Inputs) -> Table:
+def corpus_table(corpus: Mapping[str, Any]) -> Table:
     """Return samples of each side of the split, by cohort, with the number of groups."""
-    corpus = inputs.corpus
     by_cohort = corpus.get("samples_by_cohort_and_split") or {}
     by_split = corpus.get("samples_by_split") or {}
     groups = corpus.get("groups_by_split") or {}

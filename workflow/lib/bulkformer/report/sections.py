@@ -65,6 +65,8 @@ def page_context(title: str, inputs: Inputs) -> dict[str, Any]:
     ]
     return {
         "title": title,
+        "brand": "BulkFormer report",
+        "beside": ("data.html", "Data and licences"),
         "lead": lead(inputs),
         "banners": banners(inputs),
         "facts": facts(inputs),
@@ -81,7 +83,7 @@ def page_context(title: str, inputs: Inputs) -> dict[str, Any]:
         "glance": glance(cards),
         "tables": {
             "cohorts": cohort_table(inputs),
-            "corpus": corpus_table(inputs),
+            "corpus": corpus_table(inputs.corpus),
             "models": model_table(inputs),
             "exposure": exposure_table(inputs),
             "evidence": evidence_table(inputs),

@@ -71,9 +71,9 @@ def marker_of(kind: str) -> str:
 
 
 def styled_subplots(
-    columns: int, width: float, height: float, **options: object
+    columns: int, width: float, height: float, rows: int = 1, **options: object
 ) -> tuple[Figure, list[Axes]]:
-    """Return a figure of one row of axes; width and height in inches at 72 points each.
+    """Return a figure and its axes, row by row; width and height in inches at 72 points each.
 
     The figure belongs to no window system and needs no closing.
     """
@@ -81,8 +81,8 @@ def styled_subplots(
 
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(width, height), layout="constrained")
-        axes = figure.subplots(1, columns, squeeze=False, **options)
-    return figure, list(axes[0])
+        axes = figure.subplots(rows, columns, squeeze=False, **options)
+    return figure, list(axes.ravel())
 
 
 def inline_svg(figure: Figure, name: str, description: str) -> Markup:

@@ -44,7 +44,11 @@ ALIQUOT_SPREAD = 0.1
 
 @dataclass(frozen=True)
 class Sample:
-    """One deposited profile; `series` is the provider's comma list, `flaw` says why it is unfit."""
+    """One deposited profile.
+
+    `series` is the provider's comma list, `flaw` says why it is unfit; a copy names the sample that
+    it repeats, and the one whose BioSample it states.
+    """
 
     sample_id: str
     study_id: str
@@ -54,6 +58,8 @@ class Sample:
     sample_type: str = ""
     series: str = ""
     flaw: str = ""
+    copy_of: str = ""
+    biosample_of: str = ""
 
 
 @dataclass(frozen=True)

@@ -118,6 +118,8 @@ def _gtf_lines(annotation: Annotation, row: int) -> list[str]:
             f'{gene} transcript_id "ENST00000{900_001 + 2 * row + number}"; transcript_version "1";'
             f' transcript_source "ensembl_havana"; transcript_biotype "{biotype}"; tag "basic";'
         )
+        if number == 1:
+            transcript += ' tag "Ensembl_canonical";'
         lines.append(line("transcript", exons[0][0], exons[-1][1], transcript))
         # Ensembl lists exons in the direction of transcription.
         ordered = exons if strand == "+" else exons[::-1]

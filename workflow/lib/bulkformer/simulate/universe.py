@@ -16,6 +16,7 @@ from bulkformer.errors import InputError
 from bulkformer.files import write_table
 from bulkformer.simulate import reference_writers, writers
 from bulkformer.simulate.annotation import Annotation, draw_annotation
+from bulkformer.simulate.cohort_formats_ncbi import write_ncbi
 from bulkformer.simulate.cohorts import (
     Cohort,
     draw_biology,
@@ -27,6 +28,7 @@ from bulkformer.simulate.cohorts import (
 from bulkformer.simulate.counts import Abundance, draw_abundance, draw_counts
 from bulkformer.simulate.nomenclature import draw_nomenclature
 from bulkformer.simulate.programs import Programs, draw_programs
+from bulkformer.simulate.reuploads import add_reuploads
 
 # Natural-log standard deviation of gene-wise study offsets. Corpus studies differ moderately;
 # TCGA and GTEx are one project each; small series differ so much that they confound the label.
@@ -47,8 +49,9 @@ def universe(
     gdc_sheet: Annotated[Path, typer.Option(help="GDC sample sheet")],
     gtex_counts: Annotated[Path, typer.Option(help="GCT of gene reads")],
     gtex_attributes: Annotated[Path, typer.Option(help="GTEx sample attributes")],
-    matrix_counts: Annotated[Path, typer.Option(help="table of symbols by samples")],
-    matrix_samples: Annotated[Path, typer.Option(help="table of those samples")],
+    ncbi_counts: Annotated[Path, typer.Option(help="tar of NCBI's counts by series")],
+    ncbi_samples: Annotated[Path, typer.Option(help="table of those samples")],
+    ncbi_annotation: Annotated[Path, typer.Option(help="NCBI's annotation of Entrez genes")],
     string_links: Annotated[Path, typer.Option(help="STRING links")],
     string_aliases: Annotated[Path, typer.Option(help="STRING aliases")],
     gtf: Annotated[Path, typer.Option(help="Ensembl annotation")],
@@ -85,14 +88,22 @@ def universe(
         spread = STUDY_SPREAD[cohort.name]
         return draw_counts(cohort, annotation, planted, abundance, spread, rng)
 
-    writers.write_archs4(archs4, corpus, counts_of(corpus), annotation)
+    corpus, corpus_counts = add_reuploads(corpus, counts_of(corpus), _stream(seed, "reuploads"))
+    writers.write_archs4(archs4, corpus, corpus_counts, annotation)
     rng = _stream(seed, "gdc format")
     writers.write_gdc(gdc_counts, gdc_sheet, tcga, counts_of(tcga), annotation, rng)
     rng = _stream(seed, "gtex format")
     writers.write_gtex(gtex_counts, gtex_attributes, gtex, counts_of(gtex), annotation, rng)
-    rng = _stream(seed, "matrix format")
-    writers.write_matrix(
-        matrix_counts, matrix_samples, series, counts_of(series), annotation, nomenclature, rng
+    rng = _stream(seed, "ncbi format")
+    write_ncbi(
+        ncbi_counts,
+        ncbi_annotation,
+        ncbi_samples,
+        series,
+        counts_of(series),
+        annotation,
+        nomenclature,
+        rng,
     )
     reference_writers.write_gtf(gtf, annotation)
     reference_writers.write_hgnc(hgnc, annotation, nomenclature)
@@ -150,6 +161,7 @@ def samples_table(cohorts: list[Cohort]) -> pa.Table:
             "tissue": [sample.tissue for _, sample in samples],
             "disease": [sample.disease for _, sample in samples],
             "flaw": [sample.flaw for _, sample in samples],
+            "copy_of": [sample.copy_of for _, sample in samples],
             "activity": pa.FixedSizeListArray.from_arrays(values, activity.shape[1]),
         }
     )

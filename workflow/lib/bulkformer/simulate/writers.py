@@ -1,8 +1,8 @@
 """Counts in the formats of their providers, quirks included.
 
 One function a format. The quirks are those that a reader has to survive in the real files:
-superseries lists, `_PAR_Y` rows, version suffixes, STAR's `N_` rows, renamed and repeated symbols,
-genes that a provider's gene model does not know.
+superseries lists, `_PAR_Y` rows, version suffixes, STAR's `N_` rows, genes that a provider's gene
+model does not know.
 """
 
 import gzip
@@ -20,7 +20,6 @@ import numpy as np
 from bulkformer.files import atomic
 from bulkformer.simulate.annotation import Annotation
 from bulkformer.simulate.cohorts import Cohort
-from bulkformer.simulate.nomenclature import Nomenclature
 
 GTEX_NAMES = {
     "blood": ("Blood", "Whole Blood"),
@@ -30,8 +29,6 @@ GTEX_NAMES = {
     "stomach": ("Stomach", "Stomach"),
 }
 PAR_Y_SHARE = 0.1  # of a pseudoautosomal gene's reads are reported for its Y copy
-ABSENT_FROM_MATRIX = 0.1  # share of the vocabulary that the plain matrix does not contain
-RENAMED_IN_MATRIX = 4  # rows under a previous symbol, and as many under an alias
 
 
 @contextmanager
@@ -67,6 +64,7 @@ def write_archs4(path: Path, cohort: Cohort, counts: np.ndarray, annotation: Ann
         "characteristics_ch1": [
             f"tissue: {sample.tissue},disease: {_healthy(sample.disease)}" for sample in samples
         ],
+        "relation": [_relation(sample.biosample_of or sample.sample_id) for sample in samples],
         "source_name_ch1": [f"{sample.tissue} tissue" for sample in samples],
         "title": [f"{sample.tissue} replicate {row + 1}" for row, sample in enumerate(samples)],
     }
@@ -169,53 +167,6 @@ def write_gtex(
                 file.write(tab_line([other, "", "B1", "", "Blood", "Whole Blood", "WGS"]))
 
 
-def write_matrix(
-    matrix: Path,
-    sample_table: Path,
-    cohort: Cohort,
-    counts: np.ndarray,
-    annotation: Annotation,
-    nomenclature: Nomenclature,
-    rng: np.random.Generator,
-) -> None:
-    """Write a plain table of symbols by samples, and the table of its samples.
-
-    A tenth of the vocabulary is absent. Some rows stand under a previous symbol or an alias, one
-    under an alias of two genes, and one symbol stands twice, its reads divided between both rows.
-    """
-    label = annotation.symbol.copy()
-    usable = annotation.coding & np.array([bool(symbol) for symbol in label])
-    previous = [gene for gene in np.flatnonzero(usable) if nomenclature.previous[gene]]
-    alias = [gene for gene in np.flatnonzero(usable) if nomenclature.alias[gene]]
-    both = [gene for gene in alias if nomenclature.ambiguous_alias in nomenclature.alias[gene]]
-    alias = [gene for gene in alias if gene not in both]
-    for gene in previous[:RENAMED_IN_MATRIX]:
-        label[gene] = nomenclature.previous[gene][0]
-    for gene in alias[:RENAMED_IN_MATRIX]:
-        label[gene] = nomenclature.alias[gene][0]
-    label[both[0]] = nomenclature.ambiguous_alias
-    plain = [gene for gene in np.flatnonzero(usable) if label[gene] == annotation.symbol[gene]]
-    plain = [int(gene) for gene in rng.permutation(plain)]
-    repeated, absent = plain[0], set(plain[1 : 1 + int(ABSENT_FROM_MATRIX * usable.sum())])
-    shown = [
-        gene
-        for gene in range(len(annotation))
-        if label[gene] and not annotation.patch[gene] and gene not in absent
-    ]
-    values = counts.T[shown].copy()
-    half = rng.binomial(values[shown.index(repeated)], 0.5)
-    values[shown.index(repeated)] -= half.astype(values.dtype)
-    with gzip_text(matrix) as file:
-        file.write(tab_line(["symbol", *(sample.sample_id for sample in cohort.samples)]))
-        for gene, row in zip(shown, values.tolist(), strict=True):
-            file.write(tab_line([label[gene], *row]))
-        file.write(tab_line([label[repeated], *half.tolist()]))
-    with atomic(sample_table) as partial, partial.open("w") as file:
-        file.write(tab_line(["sample_id", "study_id", "tissue", "disease"]))
-        for sample in cohort.samples:
-            file.write(tab_line([sample.sample_id, sample.study_id, sample.tissue, sample.disease]))
-
-
 def older_ids(annotation: Annotation, rows: np.ndarray, suffix: str = "") -> list[str]:
     """Return versioned ids of `rows` as a GENCODE release before Ensembl 107 would print them."""
     return [f"{annotation.gene_id[row]}.{annotation.version[row] - 1}{suffix}" for row in rows]
@@ -273,6 +224,15 @@ def _star_counts(
         for label, a, b, c, d, e, f in zip(labels, *(x.tolist() for x in columns), strict=True)
     ]
     return "\n".join(lines) + "\n"
+
+
+def _relation(sample_id: str) -> str:
+    """Return GEO's field of links for a GSM: one BioSample and one SRA experiment each."""
+    number = sample_id.removeprefix("GSM")
+    return (
+        f"BioSample: https://www.ncbi.nlm.nih.gov/biosample/SAMN0{number},"
+        f"SRA: https://www.ncbi.nlm.nih.gov/sra?term=SRX{number}"
+    )
 
 
 def _add_to_tar(archive: tarfile.TarFile, name: str, content: bytes) -> None:

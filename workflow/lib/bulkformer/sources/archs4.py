@@ -7,7 +7,10 @@ so columns are read in stripes that cover whole HDF5 chunks: each chunk is decom
 
 from __future__ import annotations
 
-import re
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import h5py
@@ -15,25 +18,22 @@ import numpy as np
 import pandas as pd
 
 from bulkformer.errors import InputError
-from bulkformer.sources.counts import MEMORY_BYTES, Blocks, CohortFiles, Counts, check_values
-from bulkformer.sources.samples import as_text, complete
+from bulkformer.sources.archs4_samples import sample_metadata, strings
+from bulkformer.sources.counts import (
+    Blocks,
+    CohortFiles,
+    Counts,
+    Part,
+    check_unique,
+    check_values,
+)
+from bulkformer.sources.hdf5_chunks import ChunkedMatrix, stripes
+from bulkformer.sources.samples import read_sample_table, renamed
 
 GENE_FIELDS = ["ensembl_gene", "ensembl_gene_id"]  # v2.5; v2.2 wrote the second
-SAMPLE_FIELDS = {
-    "single_cell_probability": "singlecellprobability",
-    "library_source": "library_source",
-    "library_strategy": "library_strategy",
-    "aligned_reads": "alignedreads",
-    "platform": "platform_id",
-}
-# GEO submitters choose the keys of characteristics_ch1 freely; these are the usual spellings.
-CHARACTERISTICS = {
-    "tissue": ["tissue"],
-    "disease": ["disease", "disease state", "disease status"],
-}
-# Entries are joined by commas that also occur inside values: a new entry starts with "key:".
-NEXT_ENTRY = re.compile(r",(?=\s*[A-Za-z][^,:]{0,60}:)")
-BIOSAMPLE = re.compile(r"SAM(?:N|EA|D)\d+")
+# One stripe is with the caller while the next is read, and the cohort step stays below 2 GB.
+STRIPE_BYTES = 256 * 2**20
+STRIPE_SAMPLES = 512  # enough chunks for every thread, few enough to keep memory small
 
 
 def read(files: CohortFiles) -> Counts:
@@ -41,18 +41,16 @@ def read(files: CohortFiles) -> Counts:
 
     `series_ids` is the comma-separated list of GEO series of a sample and `study_id` repeats it:
     which series belong together can only be said with all samples in view. A sample that the file
-    repeats is repeated here. Raises InputError if the file is not of this layout.
+    repeats is repeated here. With a sample table, only its samples are read, chunks without them
+    are left out, and its labels come before those of the file. Raises InputError if the file is
+    not of this layout, or shares no sample with the table.
     """
     path = files.expression
-    if files.samples:
-        raise InputError(
-            f"{files.samples}: the format archs4 holds its samples in the file of counts; leave "
-            "the column samples of the cohorts table empty"
-        )
     try:
         with h5py.File(path, "r") as file:
             gene_ids = _gene_ids(file, path)
-            samples = _samples(file, files.columns, path)
+            columns = {} if files.samples else files.columns
+            samples = sample_metadata(file, columns, path)
             shape = _dataset(file, "data/expression", path).shape
     except OSError as error:
         raise _damaged(path, error) from error
@@ -61,41 +59,95 @@ def read(files: CohortFiles) -> Counts:
             f"{path}: data/expression is {shape}, but the file names {len(gene_ids)} genes and "
             f"{len(samples)} samples; fetch the file again"
         )
+    positions = np.arange(len(samples))
+    if files.samples:
+        positions, samples = _chosen(samples, files)
+    sample_ids = samples["sample_id"].tolist()
 
-    def blocks(max_samples: int) -> Blocks:
-        sample_ids = samples["sample_id"].tolist()
+    def part(part: Part) -> Blocks:
+        genes = [gene_ids[row] for row in part.genes]
         try:
-            with h5py.File(path, "r") as file:
-                expression = file["data/expression"]
-                width = stripe_width(expression, max_samples)
-                for start in range(0, len(sample_ids), width):
-                    stripe = expression[:, start : start + width].T
-                    for row in range(0, len(stripe), max_samples):
-                        values = np.ascontiguousarray(stripe[row : row + max_samples])
-                        ids = sample_ids[start + row : start + row + len(values)]
-                        check_values(values, ids, gene_ids, path)
-                        yield ids, values
+            for start, values in _stripes(path, positions, part):
+                for row in range(0, len(values), part.max_samples):
+                    block = values[row : row + part.max_samples]
+                    ids = sample_ids[start + row : start + row + len(block)]
+                    check_values(block, ids, genes, path)
+                    yield ids, block
+                del values, block
         except OSError as error:
             raise _damaged(path, error) from error
 
-    return Counts(gene_ids, samples, blocks)
+    def blocks(max_samples: int) -> Blocks:
+        return part(Part(np.arange(len(gene_ids)), max_samples=max_samples))
+
+    return Counts(gene_ids, samples, blocks, part)
 
 
-def stripe_width(expression: h5py.Dataset, max_samples: int, memory: int = MEMORY_BYTES) -> int:
-    """Return how many columns to read at once: whole chunks, about `max_samples`, within `memory`.
+def _stripes(path: Path, positions: np.ndarray, part: Part) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield (first sample, counts [n_samples, n_genes]); the next stripe is read meanwhile."""
+    with (
+        h5py.File(path, "r") as file,
+        closing(ChunkedMatrix(file["data/expression"])) as matrix,
+        ThreadPoolExecutor(part.threads) as pool,
+        ThreadPoolExecutor(1) as ahead,
+    ):
+        most = max(1, STRIPE_BYTES // matrix.memory(part.genes) // part.max_samples)
+        most *= part.max_samples
+        runs = [
+            (max(start, part.start), end)
+            for start, end in stripes(positions, matrix.chunks[1], most, STRIPE_SAMPLES)
+            if end > part.start
+        ]
 
-    Where one column of chunks is already beyond `memory` bytes, chunks are read in parts.
-    """
-    chunk = expression.chunks[1] if expression.chunks else 1
-    width = max(chunk, max_samples // chunk * chunk)
-    affordable = max(1, memory // (expression.shape[0] * expression.dtype.itemsize))
-    return width if width <= affordable else affordable // chunk * chunk or affordable
+        def read_run(number: int) -> np.ndarray:
+            start, end = runs[number]
+            return matrix.read(part.genes, positions[start:end], pool)
+
+        coming = ahead.submit(read_run, 0) if runs else None
+        for number, (start, _) in enumerate(runs):
+            values = coming.result()
+            coming = ahead.submit(read_run, number + 1) if number + 1 < len(runs) else None
+            yield start, values
+            del values  # else it would stay until the next one is there
+
+
+def _chosen(samples: pd.DataFrame, files: CohortFiles) -> tuple[np.ndarray, pd.DataFrame]:
+    """Return where the samples of the sample table stand in the file, and what both say of them."""
+    given = renamed(read_sample_table(files.samples), files.columns, files.samples)
+    if given["sample_id"].isna().any():
+        row = int(given["sample_id"].isna().to_numpy().argmax())
+        raise InputError(f"{files.samples}: row {row + 1} has no sample id; fill it or remove it")
+    given["sample_id"] = given["sample_id"].str.upper()
+    check_unique(given["sample_id"].tolist(), files.samples)
+    positions = np.flatnonzero(samples["sample_id"].isin(given["sample_id"]))
+    if not len(positions):
+        raise InputError(
+            f"{files.expression} and {files.samples} share no sample: the first ids are "
+            f"'{samples['sample_id'].iloc[0] if len(samples) else 'none'}' and "
+            f"'{given['sample_id'].iloc[0] if len(given) else 'none'}'. Name the column of the "
+            "table that holds GSM accessions in sample_columns, as sample_id=<column>"
+        )
+    chosen = samples.iloc[positions].reset_index(drop=True)
+    absent = len(given) - chosen["sample_id"].nunique()
+    if absent:
+        print(
+            f"{files.expression}: {absent} of {len(given)} samples of {files.samples} are not in "
+            "the file and were left out",
+            file=sys.stderr,
+        )
+    labels = given.set_index("sample_id").loc[chosen["sample_id"]].reset_index(drop=True)
+    for name in labels:
+        known = labels[name].where(labels[name].notna(), None)
+        if name in chosen:
+            known = known.where(known.notna(), chosen[name])
+        chosen[name] = known
+    return positions, chosen
 
 
 def _gene_ids(file: h5py.File, path: Path) -> list[str]:
     for field in GENE_FIELDS:
         if f"meta/genes/{field}" in file:
-            return _strings(file[f"meta/genes/{field}"])
+            return strings(file[f"meta/genes/{field}"])
     present = ", ".join(file["meta/genes"]) if "meta/genes" in file else "none"
     raise InputError(
         f"{path}: no Ensembl gene ids ({' or '.join(GENE_FIELDS)}) in meta/genes, which has "
@@ -103,62 +155,10 @@ def _gene_ids(file: h5py.File, path: Path) -> list[str]:
     )
 
 
-def _samples(file: h5py.File, columns: dict[str, str], path: Path) -> pd.DataFrame:
-    meta = _dataset(file, "meta/samples", path)
-    sample_ids = _strings(_dataset(file, "meta/samples/geo_accession", path))
-    series = _strings(_dataset(file, "meta/samples/series_id", path))
-    series = [",".join(part.strip().upper() for part in ids.split(",")) for ids in series]
-    table = {
-        "sample_id": [sample_id.strip().upper() for sample_id in sample_ids],
-        "study_id": series,
-        "series_ids": series,
-    }
-    if "characteristics_ch1" in meta:
-        parsed = [parse_characteristics(text) for text in _strings(meta["characteristics_ch1"])]
-        for column, keys in CHARACTERISTICS.items():
-            table[column] = [
-                next((entry[key] for key in keys if key in entry), "") for entry in parsed
-            ]
-    if "relation" in meta:
-        found = [BIOSAMPLE.search(text) for text in _strings(meta["relation"])]
-        table["biosample"] = [match[0] if match else "" for match in found]
-    for column, field in SAMPLE_FIELDS.items():
-        if field in meta:
-            table[column] = _strings(meta[field])
-    for column, field in columns.items():
-        if field not in meta:
-            raise InputError(
-                f"{path}: no field '{field}' in meta/samples for {column}; the fields are "
-                f"{', '.join(meta)}"
-            )
-        table[column] = _strings(meta[field])
-    return complete(as_text(pd.DataFrame(table, dtype=object)), path)
-
-
-def parse_characteristics(text: str) -> dict[str, str]:
-    """Return {key: value} of text like "tissue: liver,disease: none, as far as known,Age: 5".
-
-    Keys are in lower case; of a repeated key the first value counts.
-    """
-    entries = {}
-    for entry in NEXT_ENTRY.split(text):
-        key, separator, value = entry.partition(":")
-        if separator and value.strip():
-            entries.setdefault(key.strip().lower(), value.strip())
-    return entries
-
-
-def _dataset(file: h5py.File, name: str, path: Path) -> h5py.Dataset | h5py.Group:
+def _dataset(file: h5py.File, name: str, path: Path) -> h5py.Dataset:
     if name not in file:
         raise InputError(f"{path}: no {name}; use the gene-level file of ARCHS4 v2")
     return file[name]
-
-
-def _strings(dataset: h5py.Dataset) -> list[str]:
-    return [
-        value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
-        for value in dataset[:].tolist()
-    ]
 
 
 def _damaged(path: Path, error: OSError) -> InputError:

@@ -15,9 +15,6 @@ import pandas as pd
 
 from bulkformer.errors import InputError
 
-# What a reader holds in memory at once; the cohort step is granted 16 GB.
-MEMORY_BYTES = 4 * 2**30
-
 Blocks = Iterator[tuple[list[str], np.ndarray]]
 
 
@@ -31,12 +28,34 @@ class CohortFiles:
     samples : the sample table, or None where the format needs none
     orientation : "genes_in_rows" or "samples_in_rows"; only the format matrix asks
     columns : our name of a sample column -> its name in the sample table
+    part : which matrix of the file, where a format has several and the table names one after a
+        colon ("h5ad:layers/counts")
     """
 
     expression: Path
     samples: Path | None = None
     orientation: str = "genes_in_rows"
     columns: dict[str, str] = field(default_factory=dict)
+    part: str = ""
+
+
+@dataclass(frozen=True)
+class Part:
+    """What a reader that can skip is asked for.
+
+    Attributes
+    ----------
+    genes : ascending rows of the file; the values have these columns and no others
+    start : the first sample to read; after it, blocks end where they end without it if an earlier
+        block of the same `max_samples` ended here
+    max_samples : samples in a block at the most
+    threads : how many threads may decompress
+    """
+
+    genes: np.ndarray
+    start: int = 0
+    max_samples: int = 256
+    threads: int = 1
 
 
 @dataclass(frozen=True)
@@ -54,12 +73,25 @@ class Counts:
     gene_ids: list[str]
     samples: pd.DataFrame
     _read: Callable[[int], Blocks]
+    _read_part: Callable[[Part], Blocks] | None = None
+
+    @property
+    def can_skip(self) -> bool:
+        """Whether `part` is there: reading may start anywhere and leave genes out."""
+        return self._read_part is not None
+
+    def part(self, part: Part) -> Blocks:
+        """Yield what `blocks` yields, of some samples and genes only; raises as `blocks` does."""
+        if self._read_part is None:
+            raise ValueError("this reader cannot skip; ask can_skip before")
+        return self._read_part(part)
 
     def blocks(self, max_samples: int = 256) -> Blocks:
         """Yield (sample ids, counts [n, n_genes]) in the order of `samples`, n <= `max_samples`.
 
-        Counts are finite and not negative; their dtype is the file's own, float64 for text.
-        Raises InputError for a value that is no count, naming file, gene and sample.
+        As `open_cohort` returns them, counts are finite and not negative; their dtype is the
+        file's own, float64 for text and where a logarithm was undone. Raises InputError for a value
+        that is no count, naming file, gene and sample.
         """
         if max_samples < 1:
             raise ValueError(f"max_samples is {max_samples}; a block holds one sample or more")

@@ -18,25 +18,31 @@ from bulkformer.errors import InputError
 from bulkformer.sources.text_matrix import UNREADABLE, open_bytes, open_text
 
 CHROMOSOMES = frozenset([*map(str, range(1, 23)), "X", "Y", "MT"])
-COLUMNS = ["gene_id", "symbol", "entrez", "length_bp", "biotype", "chromosome"]
+COLUMNS = ["gene_id", "symbol", "entrez", "other_entrez", "length_bp", "biotype", "chromosome"]
 TABLE = ["id", "eff_length", "entrez", "symbol", "chr", "biotype"]
 ATTRIBUTE = re.compile(r'(\w+) "([^"]*)"')
+COPY_ON_Y = re.compile("_PAR_Y|^ENSGR")  # GENCODE 25 to 43, and before
+CANONICAL = 'tag "Ensembl_canonical"'  # Ensembl 103 and GENCODE 37, and later
+UNION_EXON, CANONICAL_TRANSCRIPT = "union_exon", "canonical_transcript"
 
 
-def read_annotation(format: str, path: Path) -> pd.DataFrame:
+def read_annotation(format: str, path: Path, lengths: str = UNION_EXON) -> pd.DataFrame:
     """Read the genes of an annotation.
 
     Parameters
     ----------
     format : "gtf" for an Ensembl or GENCODE GTF, or "table" for a TSV with the columns id,
         eff_length, entrez, symbol, chr, biotype; each plain or gzipped
+    lengths : "union_exon" for the bases that any exon covers, "canonical_transcript" for those of
+        the transcript that Ensembl calls canonical (GTF only)
 
     Returns
     -------
     One row a gene, in file order: gene_id (Ensembl, no version), symbol (the gene_id where there is
-    none), entrez (str or None), length_bp (int, of the union of all exons), biotype, chromosome
-    (1..22, X, Y, MT). A gene with several Entrez ids has None: choosing one would be a guess. What
-    was left out is counted on stderr.
+    none), entrez (str or None), other_entrez (list), length_bp (int), biotype, chromosome (1..22,
+    X, Y, MT). A gene with several Entrez ids has None as its own, because choosing one would be a
+    guess, and all of them in other_entrez, because each of them means the gene. What was left out
+    is counted on stderr.
 
     Raises
     ------
@@ -45,7 +51,12 @@ def read_annotation(format: str, path: Path) -> pd.DataFrame:
     readers = {"gtf": _read_gtf, "table": _read_table}
     if format not in readers:
         raise InputError(f"annotation format '{format}' is unknown; known are {', '.join(readers)}")
-    genes, left_out = readers[format](path)
+    if lengths == CANONICAL_TRANSCRIPT and format != "gtf":
+        raise InputError(
+            f"{path}: only a GTF knows canonical transcripts; set expression.vocabulary.lengths to "
+            f"{UNION_EXON}, or give a GTF"
+        )
+    genes, left_out = readers[format](path, lengths)
     if genes.empty:
         raise InputError(
             f"{path}: no gene on the chromosomes 1 to 22, X, Y, MT; give a human annotation and "
@@ -56,16 +67,17 @@ def read_annotation(format: str, path: Path) -> pd.DataFrame:
     return genes[COLUMNS].reset_index(drop=True)
 
 
-def _read_gtf(path: Path) -> tuple[pd.DataFrame, dict[str, int]]:
+def _read_gtf(path: Path, lengths: str) -> tuple[pd.DataFrame, dict[str, int]]:
     genes: dict[str, tuple[str, str, str]] = {}
     exons: dict[str, list[tuple[int, int]]] = defaultdict(list)
     elsewhere, copies = set(), set()
-    for chromosome, feature, span, attributes in _gtf_rows(path):
+    canonical: dict[str, list[tuple[int, int]]] = defaultdict(list)
+    for chromosome, feature, span, attributes, is_canonical in _gtf_rows(path):
         gene_id = attributes["gene_id"]
         if chromosome not in CHROMOSOMES:
             elsewhere.add(gene_id)
             continue
-        if gene_id.endswith("_PAR_Y"):
+        if COPY_ON_Y.search(gene_id):
             copies.add(gene_id)
             continue
         gene_id = gene_id.partition(".")[0]
@@ -77,9 +89,19 @@ def _read_gtf(path: Path) -> tuple[pd.DataFrame, dict[str, int]]:
             copies.add(gene_id)
         elif feature == "exon":
             exons[gene_id].append(span)
+            if is_canonical:
+                canonical[gene_id].append(span)
+    if lengths == CANONICAL_TRANSCRIPT:
+        if without := sorted(exons.keys() - canonical.keys()):
+            raise InputError(
+                f"{path}: {len(without)} genes have no transcript with {CANONICAL}, first "
+                f"{without[0]}; give Ensembl 103 or later, or set expression.vocabulary.lengths to "
+                f"{UNION_EXON}"
+            )
+        exons = canonical
     table = pd.DataFrame(
         [
-            (gene_id, symbol, None, union_length(exons[gene_id]), biotype, chromosome)
+            (gene_id, symbol, None, [], union_length(exons[gene_id]), biotype, chromosome)
             for gene_id, (symbol, biotype, chromosome) in genes.items()
             if gene_id in exons
         ],
@@ -92,8 +114,8 @@ def _read_gtf(path: Path) -> tuple[pd.DataFrame, dict[str, int]]:
     }
 
 
-def _gtf_rows(path: Path) -> Iterator[tuple[str, str, tuple[int, int], dict[str, str]]]:
-    """Yield chromosome, feature, (start, end) and attributes of every gene and exon."""
+def _gtf_rows(path: Path) -> Iterator[tuple[str, str, tuple[int, int], dict[str, str], bool]]:
+    """Yield chromosome, feature, (start, end), attributes of every gene and exon, if canonical."""
     try:
         with open_text(path) as handle:
             for number, line in enumerate(handle, start=1):
@@ -113,7 +135,8 @@ def _gtf_rows(path: Path) -> Iterator[tuple[str, str, tuple[int, int], dict[str,
                         raise InputError(
                             f"{path}: line {number} has no gene_id; give a GTF, not a GFF3 file"
                         )
-                    yield _chromosome(chromosome), feature, span, attributes
+                    # Tags repeat, so the attributes hold only the last of them.
+                    yield _chromosome(chromosome), feature, span, attributes, CANONICAL in rest
     except UNREADABLE as error:
         raise InputError(f"{path}: cannot be read to its end ({error}); fetch it again") from error
 
@@ -127,7 +150,7 @@ def union_length(exons: list[tuple[int, int]]) -> int:
     return covered
 
 
-def _read_table(path: Path) -> tuple[pd.DataFrame, dict[str, int]]:
+def _read_table(path: Path, _lengths: str) -> tuple[pd.DataFrame, dict[str, int]]:
     try:
         with open_bytes(path) as handle:
             # Descriptions hold single quotation marks, and "NA" could be a symbol.
@@ -141,7 +164,7 @@ def _read_table(path: Path) -> tuple[pd.DataFrame, dict[str, int]]:
         ) from error
     table["gene_id"] = table["id"].str.strip().str.partition(".")[0]
     table["chromosome"] = table["chr"].map(_chromosome)
-    on_chromosome = table["chromosome"].isin(CHROMOSOMES) & ~table["id"].str.contains("_PAR_Y")
+    on_chromosome = table["chromosome"].isin(CHROMOSOMES) & ~table["id"].str.contains(COPY_ON_Y)
     table["length_bp"] = pd.to_numeric(table["eff_length"], errors="coerce")
     garbled = table["length_bp"].isna() & ~table["eff_length"].isin(["", "NA"])
     if garbled.any():
@@ -164,6 +187,10 @@ def _read_table(path: Path) -> tuple[pd.DataFrame, dict[str, int]]:
     single = entrez.loc[entrez["nunique"] == 1, "first"]
     merged["entrez"] = merged["gene_id"].map(single).astype(object)
     merged["entrez"] = merged["entrez"].where(merged["entrez"].notna(), None)
+    owners = genes.loc[numbers.index, "gene_id"]
+    shared = owners.isin(entrez.index[entrez["nunique"] > 1])
+    several = numbers[shared].groupby(owners[shared]).agg(lambda ids: sorted(set(ids))).to_dict()
+    merged["other_entrez"] = [several.get(gene_id, []) for gene_id in merged["gene_id"]]
     unnamed = merged["symbol"].isin(["", "NA"])
     merged["symbol"] = merged["symbol"].mask(unnamed, merged["gene_id"])
     has_length = merged["length_bp"] > 0
@@ -171,7 +198,7 @@ def _read_table(path: Path) -> tuple[pd.DataFrame, dict[str, int]]:
     return kept, {
         "rows on patches or haplotypes left out": int((~on_chromosome).sum()),
         "without a length left out": int((~has_length).sum()),
-        "with several Entrez ids, none of them chosen": int((entrez["nunique"] > 1).sum()),
+        "with several Entrez ids, all of them kept and none preferred": len(several),
     }
 
 

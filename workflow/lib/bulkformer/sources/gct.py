@@ -59,7 +59,7 @@ def read(files: CohortFiles) -> Counts:
     chosen = [matrix.values[at] for at in positions]
 
     def blocks(max_samples: int) -> Blocks:
-        return sample_blocks(matrix, chosen, samples["sample_id"].tolist(), gene_ids, max_samples)
+        return sample_blocks(matrix, chosen, samples["sample_id"].tolist(), max_samples)
 
     return Counts(gene_ids, complete(samples, files.samples or path), blocks)
 

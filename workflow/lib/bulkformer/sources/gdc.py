@@ -7,10 +7,6 @@ between cohorts that are compared.
 
 from __future__ import annotations
 
-import tarfile
-import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -20,7 +16,8 @@ import pyarrow.compute as pc
 import pyarrow.csv
 
 from bulkformer.errors import InputError
-from bulkformer.sources.counts import Blocks, CohortFiles, Counts, check_unique, check_values
+from bulkformer.sources.archive import Member, members
+from bulkformer.sources.counts import Blocks, CohortFiles, Counts, check_unique
 from bulkformer.sources.samples import complete, from_barcodes, read_sample_table, select
 
 SUFFIX = ".rna_seq.augmented_star_gene_counts.tsv"
@@ -47,9 +44,9 @@ def read(files: CohortFiles) -> Counts:
             "cohorts table"
         )
     sheet = _sheet(files.samples, files.columns)
-    with _members(path) as members:
+    with members(path, _is_count_file) as found:
         names, gene_ids = [], None
-        for member in members:
+        for member in found:
             if gene_ids is None:
                 gene_ids = _gene_column(_table(member), path)
             names.append(member.name)
@@ -62,16 +59,19 @@ def read(files: CohortFiles) -> Counts:
         sample_ids = samples["sample_id"].tolist()
         rows: list[np.ndarray] = []
         done = 0
-        with _members(path) as opened:
-            for member in opened:
+        with members(path, _is_count_file) as found:
+            for member in found:
                 rows.append(_counts(member, gene_ids, path))
                 if len(rows) == max_samples or done + len(rows) == len(sample_ids):
                     ids, values = sample_ids[done : done + len(rows)], np.stack(rows)
-                    check_values(values, ids, genes, path)
                     yield ids, values
                     done, rows = done + len(ids), []
 
     return Counts(genes, samples, blocks)
+
+
+def _is_count_file(name: str) -> bool:
+    return name.endswith(SUFFIX)
 
 
 def _sheet(path: Path, columns: dict[str, str]) -> pd.DataFrame:
@@ -128,42 +128,9 @@ def _match(names: list[str], sheet: pd.DataFrame, path: Path, sheet_path: Path) 
     return complete(samples, sheet_path)
 
 
-class _Member:
-    """One count file inside the tar: its name and its bytes."""
-
-    def __init__(self, tar: tarfile.TarFile, info: tarfile.TarInfo) -> None:
-        self._tar, self._info, self.name = tar, info, info.name
-
-    def bytes(self) -> bytes:
-        return self._tar.extractfile(self._info).read()
-
-
-@contextmanager
-def _members(path: Path) -> Iterator[Iterator[_Member]]:
-    """Open the tar and hand out its count files; damage anywhere becomes an InputError."""
-
-    def members(tar: tarfile.TarFile) -> Iterator[_Member]:
-        for info in tar:
-            name = PurePosixPath(info.name)
-            if name.is_absolute() or ".." in name.parts:
-                raise InputError(
-                    f"{path}: the member '{info.name}' leads out of the archive; do not use it"
-                )
-            if info.isfile() and info.name.endswith(SUFFIX):
-                yield _Member(tar, info)
-
-    try:
-        with tarfile.open(path, "r:*") as tar:
-            yield members(tar)
-    except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
-        raise InputError(
-            f"{path}: not a whole tar archive ({error}); fetch or pack it again"
-        ) from error
-
-
-def _table(member: _Member) -> pa.Table:
+def _table(member: Member) -> pa.Table:
     """Return gene_id and unstranded of a count file, without the four N_* rows of read totals."""
-    content = member.bytes()
+    content = member.handle.read()
     comments, start = 0, 0
     while content[start : start + 1] == b"#":
         comments, start = comments + 1, content.find(b"\n", start) + 1
@@ -191,7 +158,7 @@ def _gene_column(table: pa.Table, path: Path) -> pa.Array:
     return table["gene_id"].combine_chunks()
 
 
-def _counts(member: _Member, gene_ids: pa.Array, path: Path) -> np.ndarray:
+def _counts(member: Member, gene_ids: pa.Array, path: Path) -> np.ndarray:
     table = _table(member)
     if not _gene_column(table, path).equals(gene_ids):
         raise InputError(

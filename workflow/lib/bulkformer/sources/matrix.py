@@ -6,18 +6,16 @@ orientation, and which columns of the sample table hold what.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bulkformer.errors import InputError
-from bulkformer.sources.counts import Blocks, CohortFiles, Counts, check_unique, check_values
-from bulkformer.sources.samples import complete, from_barcodes, join, read_sample_table, select
-from bulkformer.sources.text_matrix import TextMatrix, read_header, sample_blocks
+from bulkformer.sources.counts import Blocks, CohortFiles, Counts, check_unique
+from bulkformer.sources.samples import match
+from bulkformer.sources.text_matrix import TextMatrix, chosen_rows, read_header, sample_blocks
 
 ORIENTATIONS = ["genes_in_rows", "samples_in_rows"]
 
@@ -40,24 +38,6 @@ def read(files: CohortFiles) -> Counts:
     return _read_text(files)
 
 
-def _samples(files: CohortFiles, sample_ids: list[str]) -> tuple[list[int], pd.DataFrame]:
-    """Return the positions of the samples to read, and what is known of them."""
-    if files.samples is None:
-        check_unique(sample_ids, files.expression)
-        positions, samples = list(range(len(sample_ids))), pd.DataFrame({"sample_id": sample_ids})
-    else:
-        table = read_sample_table(files.samples)
-        columns = files.columns
-        if "sample_id" not in columns:
-            columns = {"sample_id": "sample_id", **columns}
-        named = select(table, columns, files.samples)
-        others = table.drop(columns=list(columns.values()))
-        others = others.drop(columns=[name for name in others if name in named])
-        table = pd.concat([named, others], axis=1)
-        positions, samples = join(sample_ids, table, files.expression, files.samples)
-    return positions, complete(from_barcodes(samples), files.samples or files.expression)
-
-
 def _read_text(files: CohortFiles) -> Counts:
     path = files.expression
     columns = read_header(path)
@@ -65,18 +45,18 @@ def _read_text(files: CohortFiles) -> Counts:
     labels = matrix.labels()
     if files.orientation == "genes_in_rows":
         gene_ids = labels
-        positions, samples = _samples(files, columns[1:])
+        positions, samples = match(files, columns[1:])
         chosen = [matrix.values[at] for at in positions]
         sample_ids = samples["sample_id"].tolist()
 
         def blocks(max_samples: int) -> Blocks:
-            return sample_blocks(matrix, chosen, sample_ids, gene_ids, max_samples)
+            return sample_blocks(matrix, chosen, sample_ids, max_samples)
     else:
         gene_ids = columns[1:]
-        positions, samples = _samples(files, labels)
+        positions, samples = match(files, labels)
 
         def blocks(max_samples: int) -> Blocks:
-            return _chosen_rows(matrix.rows(), positions, labels, gene_ids, path, max_samples)
+            return chosen_rows(matrix.rows(), positions, labels, max_samples)
 
     return Counts(gene_ids, samples, blocks)
 
@@ -97,7 +77,7 @@ def _read_parquet(files: CohortFiles) -> Counts:
     columns = [name for name in schema.names if name != label]
     if files.orientation == "genes_in_rows":
         gene_ids = labels
-        positions, samples = _samples(files, [name.strip() for name in columns])
+        positions, samples = match(files, [name.strip() for name in columns])
         wanted = [columns[at] for at in positions]
         sample_ids = samples["sample_id"].tolist()
         _check_types(schema, wanted, path)
@@ -107,11 +87,10 @@ def _read_parquet(files: CohortFiles) -> Counts:
                 table = pq.read_table(path, columns=wanted[start : start + max_samples])
                 values = np.stack([column.to_numpy() for column in table.columns])
                 ids = sample_ids[start : start + len(values)]
-                check_values(values, ids, gene_ids, path)
                 yield ids, values
     else:
         gene_ids = [name.strip() for name in columns]
-        positions, samples = _samples(files, labels)
+        positions, samples = match(files, labels)
         _check_types(schema, columns, path)
 
         def blocks(max_samples: int) -> Blocks:
@@ -120,7 +99,7 @@ def _read_parquet(files: CohortFiles) -> Counts:
                     np.stack([c.to_numpy(zero_copy_only=False) for c in batch.columns], axis=1)
                     for batch in file.iter_batches(batch_size=max_samples, columns=columns)
                 )
-                yield from _chosen_rows(rows, positions, labels, gene_ids, path, max_samples)
+                yield from chosen_rows(rows, positions, labels, max_samples)
 
     return Counts(gene_ids, samples, blocks)
 
@@ -150,24 +129,3 @@ def _check_types(schema: pa.Schema, columns: list[str], path: Path) -> None:
                 f"{path}: column '{name}' holds {type_} and not numbers; leave it out of the "
                 "matrix, or out of the sample table"
             )
-
-
-def _chosen_rows(
-    runs: Iterator[np.ndarray],
-    positions: list[int],
-    labels: list[str],
-    gene_ids: list[str],
-    path: Path,
-    size: int,
-) -> Blocks:
-    """Yield the samples at `positions` from runs of rows [n, n_genes], at most `size` at a time."""
-    start = 0
-    for run in runs:
-        here = [at - start for at in positions if start <= at < start + len(run)]
-        for first in range(0, len(here), size):
-            part = here[first : first + size]
-            ids = [labels[start + at] for at in part]
-            values = run[part]
-            check_values(values, ids, gene_ids, path)
-            yield ids, values
-        start += len(run)

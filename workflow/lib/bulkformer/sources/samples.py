@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bulkformer.errors import InputError
-from bulkformer.sources.counts import check_unique
+from bulkformer.sources.counts import CohortFiles, check_unique
 from bulkformer.sources.text_matrix import UNREADABLE, delimiter, open_bytes
 
 UNKNOWN = frozenset(["", "NA", "N/A", "NaN", "nan", "null"])
@@ -63,7 +63,7 @@ def parse_columns(text: str) -> dict[str, str]:
     return columns
 
 
-def read_sample_table(path: Path) -> pd.DataFrame:
+def read_sample_table(path: Path, encoding: str = "utf-8-sig") -> pd.DataFrame:
     """Read a TSV, CSV (each also gzipped) or Parquet table; all columns str, None if unknown.
 
     Row names without a header, as R writes them, become the column `row_names`.
@@ -81,7 +81,7 @@ def read_sample_table(path: Path) -> pd.DataFrame:
                     sep=delimiter(path),
                     dtype=str,
                     keep_default_na=False,
-                    encoding="utf-8-sig",
+                    encoding=encoding,
                 )
         if not isinstance(table.index, pd.RangeIndex):
             table = table.reset_index(names="row_names")
@@ -121,6 +121,29 @@ def select(table: pd.DataFrame, columns: dict[str, str], path: Path) -> pd.DataF
     return pd.DataFrame(
         {ours: table[theirs] for ours, theirs in columns.items()}, index=table.index
     )
+
+
+def match(files: CohortFiles, sample_ids: list[str]) -> tuple[list[int], pd.DataFrame]:
+    """Return the positions of the samples to read, and all that the sample table says of them.
+
+    The table's columns go by our names where `files.columns` gives them. Without a table, nothing
+    is known but what TCGA barcodes say. Raises InputError as `select` and `join` do.
+    """
+    if files.samples is None:
+        check_unique(sample_ids, files.expression)
+        positions, samples = list(range(len(sample_ids))), pd.DataFrame({"sample_id": sample_ids})
+    else:
+        table = renamed(read_sample_table(files.samples), files.columns, files.samples)
+        positions, samples = join(sample_ids, table, files.expression, files.samples)
+    return positions, complete(from_barcodes(samples), files.samples or files.expression)
+
+
+def renamed(table: pd.DataFrame, columns: dict[str, str], path: Path) -> pd.DataFrame:
+    """Return all columns of `table`, those of {our name: their name} first and under our names."""
+    named = select(table, {"sample_id": "sample_id"} | columns, path)
+    others = table.drop(columns=[name for name in columns.values() if name in table])
+    others = others.drop(columns=[name for name in others if name in named])
+    return pd.concat([named, others], axis=1)
 
 
 def join(

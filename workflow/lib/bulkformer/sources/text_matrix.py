@@ -1,9 +1,11 @@
 """Streams tables of numbers that are text: a header line, one label a row, many columns.
 
 Such a table of 60,000 genes by 20,000 samples is some 10 GB, so it is parsed by Arrow and never
-held whole. Where genes are rows, whole samples need whole columns: the file is passed over once for
-each group of samples that fits in memory.
+held whole. It is passed over twice: once for the identifiers of the rows, once for the values;
+where genes are rows, tiles turn them into whole samples.
 """
+
+from __future__ import annotations
 
 import csv
 import gzip
@@ -19,9 +21,12 @@ import pyarrow as pa
 import pyarrow.csv
 
 from bulkformer.errors import InputError
-from bulkformer.sources.counts import MEMORY_BYTES, Blocks, check_values
+from bulkformer.sources.counts import Blocks
+from bulkformer.sources.tiles import Tiles
 
-PARSE_BYTES = 32 * 2**20  # must hold one whole row; the widest have some 60,000 values
+# What is parsed at once must hold whole rows, and enough of them that columns are not too short.
+PARSE_BYTES = 8 * 2**20
+PARSE_BYTES_A_COLUMN = 2**11
 csv.field_size_limit(PARSE_BYTES)
 
 # What reading a damaged file raises: cut or corrupt gzip streams, bytes that are not UTF-8.
@@ -72,44 +77,39 @@ class TextMatrix:
 
     def labels(self) -> list[str]:
         """Return the identifiers of all rows; reads the file once."""
-        found: list[str] = []
-        for batch in self._batches([]):
-            found += [label.strip() for label in batch.column(0).to_pylist()]
+        return self.texts([self.label])[0]
+
+    def texts(self, positions: Sequence[int]) -> list[list[str]]:
+        """Return the cells of the columns at `positions`, stripped; reads the file once."""
+        found: list[list[str]] = [[] for _ in positions]
+        for batch in self._batches(texts=positions):
+            for cells, column in zip(found, batch.columns, strict=True):
+                cells += [cell.strip() for cell in column.to_pylist()]
         return found
 
     def rows(self) -> Iterator[np.ndarray]:
         """Yield values float64 [n, n_values] for runs of rows in file order."""
-        for batch in self._batches(self.values):
-            yield np.stack([_numbers(column) for column in batch.columns[1:]], axis=1)
+        for batch in self._batches(numbers=self.values):
+            yield np.stack([_numbers(column) for column in batch.columns], axis=1)
 
-    def transposed(self, values: Sequence[int], n_rows: int) -> np.ndarray:
-        """Return float64 [len(values), n_rows]: the columns `values` of the file as rows."""
-        result = np.empty((len(values), n_rows))
-        start = 0
-        for batch in self._batches(values):
-            stop = start + batch.num_rows
-            for row, column in enumerate(batch.columns[1:]):
-                result[row, start:stop] = _numbers(column)
-            start = stop
-        return result
+    def fill(self, tiles: Tiles, values: Sequence[int]) -> None:
+        """Add the columns `values` of the file to `tiles` as samples; reads the file once."""
+        for batch in self._batches(numbers=values):
+            tiles.append(np.stack([_numbers(column) for column in batch.columns]))
 
-    def _batches(self, values: Sequence[int]) -> Iterator[pa.RecordBatch]:
-        """Yield the label column and the columns `values`, which Arrow knows by their position."""
-        types = {str(self.label): pa.string()} | {str(at): pa.float64() for at in values}
+    def _batches(
+        self, *, texts: Sequence[int] = (), numbers: Sequence[int] = ()
+    ) -> Iterator[pa.RecordBatch]:
+        """Yield the columns `texts` and `numbers` of runs of rows, in that order."""
         try:
             with open_bytes(self.path) as handle:
-                yield from pa.csv.open_csv(
+                yield from parse(
                     handle,
-                    read_options=pa.csv.ReadOptions(
-                        use_threads=False,
-                        block_size=PARSE_BYTES,
-                        skip_rows=self.header_line + 1,
-                        column_names=[str(at) for at in range(len(self.columns))],
-                    ),
-                    parse_options=pa.csv.ParseOptions(delimiter=delimiter(self.path)),
-                    convert_options=pa.csv.ConvertOptions(
-                        include_columns=list(types), column_types=types
-                    ),
+                    len(self.columns),
+                    skip=self.header_line + 1,
+                    texts=texts,
+                    numbers=numbers,
+                    separator=delimiter(self.path),
                 )
         except UNREADABLE as error:
             raise InputError(
@@ -117,7 +117,7 @@ class TextMatrix:
             ) from error
         except pa.ArrowInvalid as error:
             raise InputError(
-                f"{self.path}: {self._first_bad_value(values, error)}; give one header line and "
+                f"{self.path}: {self._first_bad_value(numbers, error)}; give one header line and "
                 "then as many numbers in every row"
             ) from error
 
@@ -141,6 +141,33 @@ class TextMatrix:
         return str(error)
 
 
+def parse(
+    handle: io.BufferedIOBase,
+    n_columns: int,
+    *,
+    skip: int,
+    texts: Sequence[int] = (),
+    numbers: Sequence[int] = (),
+    separator: str = "\t",
+) -> Iterator[pa.RecordBatch]:
+    """Yield runs of rows below the first `skip` lines: the columns `texts`, then `numbers`.
+
+    Arrow knows columns by their position, because names may repeat. Raises what Arrow raises.
+    """
+    types = {str(at): pa.string() for at in texts} | {str(at): pa.float64() for at in numbers}
+    yield from pa.csv.open_csv(
+        handle,
+        read_options=pa.csv.ReadOptions(
+            use_threads=False,
+            block_size=max(PARSE_BYTES, n_columns * PARSE_BYTES_A_COLUMN),
+            skip_rows=skip,
+            column_names=[str(at) for at in range(n_columns)],
+        ),
+        parse_options=pa.csv.ParseOptions(delimiter=separator),
+        convert_options=pa.csv.ConvertOptions(include_columns=list(types), column_types=types),
+    )
+
+
 def read_header(path: Path, header_line: int = 0) -> list[str]:
     """Return the column names; a leading "" stands for R's row names, which have no header.
 
@@ -161,25 +188,33 @@ def read_header(path: Path, header_line: int = 0) -> list[str]:
 
 
 def sample_blocks(
-    matrix: TextMatrix,
-    chosen: Sequence[int],
-    sample_ids: Sequence[str],
-    gene_ids: Sequence[str],
-    max_samples: int,
-    memory: int = MEMORY_BYTES,
+    matrix: TextMatrix, chosen: Sequence[int], sample_ids: Sequence[str], max_samples: int
 ) -> Blocks:
     """Yield blocks of samples from a file whose rows are genes.
 
-    `chosen` are the file's columns of the samples `sample_ids`; at most `memory` bytes of values
-    are held, in as many passes over the file as that takes.
+    `chosen` are the file's columns of the samples `sample_ids`.
     """
-    width = max(1, memory // (8 * max(1, len(gene_ids))))
-    for start in range(0, len(chosen), width):
-        values = matrix.transposed(chosen[start : start + width], len(gene_ids))
-        ids = list(sample_ids[start : start + width])
-        check_values(values, ids, gene_ids, matrix.path)
-        for row in range(0, len(ids), max_samples):
-            yield ids[row : row + max_samples], values[row : row + max_samples]
+    with Tiles() as tiles:
+        matrix.fill(tiles, chosen)
+        for start in range(0, len(sample_ids), max_samples):
+            ids = list(sample_ids[start : start + max_samples])
+            yield ids, tiles.samples(start, start + len(ids))
+
+
+def chosen_rows(
+    runs: Iterator[np.ndarray], positions: Sequence[int], labels: Sequence[str], max_samples: int
+) -> Blocks:
+    """Yield the samples at `positions` of a file whose rows are samples, called `labels`.
+
+    `runs` are consecutive rows of the file, [n, n_genes].
+    """
+    start = 0
+    for run in runs:
+        here = [at - start for at in positions if start <= at < start + len(run)]
+        for first in range(0, len(here), max_samples):
+            part = here[first : first + max_samples]
+            yield [labels[start + at] for at in part], run[part]
+        start += len(run)
 
 
 def _numbers(column: pa.Array) -> np.ndarray:

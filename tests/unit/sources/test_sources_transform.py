@@ -1,0 +1,77 @@
+"""Values that a provider logged become linear again, or are refused."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bulkformer.errors import InputError
+from bulkformer.sources.reader import open_cohort
+
+COUNTS = np.array([[0, 1, 2, 1000], [5.5, 0, 3, 2**31]])
+LOGGED = {
+    "log2(x+1)": np.log2(COUNTS + 1),
+    "log2(x+0.001)": np.log2(COUNTS + 0.001),
+    "ln(x+1)": np.log1p(COUNTS),
+}
+
+
+def cohort(tmp_path, values, transform):
+    path = tmp_path / "m.tsv"
+    frame = pd.DataFrame(np.asarray(values).T, index=list("abcd"), columns=["s1", "s2"])
+    frame.to_csv(path, sep="\t", float_format="%.10f")
+    return open_cohort("matrix", path, None, transform=transform)
+
+
+def read(tmp_path, values, transform):
+    return np.concatenate([block for _, block in cohort(tmp_path, values, transform).blocks(1)])
+
+
+@pytest.mark.parametrize("transform", LOGGED)
+def test_linear_values_come_back(tmp_path, transform):
+    values = read(tmp_path, LOGGED[transform], transform)
+    np.testing.assert_allclose(values, COUNTS, rtol=1e-7, atol=1e-7)
+    assert values.min() >= 0
+
+
+def test_no_expression_rounded_to_four_digits_stays_zero(tmp_path):
+    logged = np.round(LOGGED["log2(x+0.001)"], 4)  # -9.9658 is a little above log2(0.001)
+    assert logged.min() == -9.9658
+    values = read(tmp_path, logged, "log2(x+0.001)")
+    assert values.min() >= 0
+    np.testing.assert_allclose(values[0, 0], 0, atol=1e-6)
+    assert read(tmp_path, np.full((2, 4), -9.97), "log2(x+0.001)").max() == 0
+
+
+def test_linear_values_pass_as_they_are(tmp_path):
+    np.testing.assert_array_equal(read(tmp_path, COUNTS, ""), COUNTS)
+
+
+@pytest.mark.parametrize(
+    ("written", "said"), [("log2(x+0.001)", "log2(x+1)"), ("log2(x+0.001)", "ln(x+1)")]
+)
+def test_a_negative_logarithm_is_refused_where_one_is_added(tmp_path, written, said):
+    with pytest.raises(InputError, match=r"gene 'a' in sample 's1' is -9\.9.*-9\.97"):
+        read(tmp_path, LOGGED[written], said)
+
+
+def test_an_offset_of_one_is_refused_where_a_thousandth_is_said(tmp_path):
+    with pytest.raises(InputError, match=r"no value .* is below 0 and many are 0, as of log2\(x"):
+        read(tmp_path, LOGGED["log2(x+1)"], "log2(x+0.001)")
+
+
+@pytest.mark.parametrize("transform", LOGGED)
+def test_counts_that_were_never_logged_are_refused(tmp_path, transform):
+    with pytest.raises(InputError, match=r"'d' in sample 's1' is 1000.*leave transform empty"):
+        read(tmp_path, COUNTS, transform)
+
+
+def test_a_missing_logarithm_is_refused(tmp_path):
+    values = LOGGED["log2(x+1)"].copy()
+    values[1, 2] = np.nan
+    with pytest.raises(InputError, match="'c' in sample 's2' is missing"):
+        read(tmp_path, values, "log2(x+1)")
+
+
+def test_an_unknown_transform_is_refused_before_values_are_read(tmp_path):
+    with pytest.raises(InputError, match=r"known are log2\(x\+1\)"):
+        cohort(tmp_path, COUNTS, "log10")

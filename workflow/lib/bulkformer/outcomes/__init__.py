@@ -1,0 +1,1 @@
+"""What happened to patients, lines and cells: the tables that benchmarks predict."""

@@ -1,0 +1,45 @@
+"""DiSignAtlas: which public datasets compare a disease with controls (academic use only).
+
+One row a comparison of the table of all datasets; the lists of its samples stand only on web pages.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pandas as pd
+
+from bulkformer.errors import InputError
+from bulkformer.sources.fields import read_fields
+
+REQUIRED = {
+    "dataset_id": "dsaid",
+    "study_id": "accession",
+    "disease": "disease",
+    "tissue": "tissue",
+    "library_strategy": "library_strategy",
+}
+OPTIONAL = {
+    "disease_id": "diseaseid",
+    "organism": "organism",
+    "samples": "control_case_sample_count",  # "<controls>|<cases>"
+}
+SAMPLES = re.compile(r"\s*(\d+)\s*\|\s*(\d+)\s*")
+
+
+def read_datasets(path: Path) -> pd.DataFrame:
+    """Read dis_info_datasets, one row a dataset; n_control and n_case are None where not given.
+
+    Raises InputError if a dataset has no id or stands twice.
+    """
+    table = read_fields(path, REQUIRED, OPTIONAL)
+    anonymous = table["dataset_id"].isna().to_numpy()
+    if anonymous.any():
+        raise InputError(f"{path}: row {int(anonymous.argmax()) + 1} of the data has no dsaid")
+    if repeated := table["dataset_id"][table["dataset_id"].duplicated()].tolist():
+        raise InputError(f"{path}: dataset {repeated[0]} stands twice; keep one row")
+    found = [SAMPLES.fullmatch(text or "") for text in table.pop("samples")]
+    table["n_control"] = pd.Series([int(m[1]) if m else None for m in found], dtype=object)
+    table["n_case"] = pd.Series([int(m[2]) if m else None for m in found], dtype=object)
+    return table

@@ -1,0 +1,90 @@
+"""Tables of facts about patients, drugs, lines or profiles: the columns we need, under our names.
+
+Providers call one thing by many names; which column is which is said once, by a mapping of our
+names to theirs, and what is missing is reported with the columns that are there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from bulkformer.errors import InputError
+from bulkformer.sources.samples import read_sample_table
+
+# How these providers spell "not available", beside those that every sample table may use.
+NOTHING = frozenset(
+    ["#N/A", "[Not Available]", "[Not Applicable]", "[Unknown]", "none", "None", "-666", "-666.0"]
+)
+
+
+def parse_mapping(text: str, key: str) -> dict[str, str]:
+    """Return {our name: their name} of "ours=theirs;ours=theirs".
+
+    `key` is the config key that the message of an InputError names.
+    """
+    mapping: dict[str, str] = {}
+    for part in filter(None, (part.strip() for part in text.split(";"))):
+        ours, separator, theirs = (piece.strip() for piece in part.partition("="))
+        if not (ours and separator and theirs) or ours in mapping:
+            raise InputError(
+                f"config, {key}: cannot read '{part}'; write ours=theirs;ours=theirs, each of our "
+                "names once"
+            )
+        mapping[ours] = theirs
+    return mapping
+
+
+def read_fields(
+    path: Path,
+    required: Mapping[str, str],
+    optional: Mapping[str, str] | None = None,
+    key: str = "",
+) -> pd.DataFrame:
+    """Read TSV, CSV (also gzipped) or Parquet; all cells str, None where there is nothing.
+
+    Parameters
+    ----------
+    required, optional : our name -> their column; an optional column that is absent is all None
+    key : config key that a message names as the place to correct the mapping
+
+    Raises InputError if a required column is absent.
+    """
+    table = read_sample_table(path)
+    fields = {}
+    for ours, theirs in {**(optional or {}), **required}.items():
+        if theirs in table.columns:
+            fields[ours] = nothing_to_none(table[theirs])
+        elif ours in required:
+            raise InputError(
+                f"{path}: no column '{theirs}' for {ours}; the columns are "
+                f"{', '.join(map(str, table.columns[:20]))}. Give the provider's file"
+                + (f", or say which column it is in {key}" if key else "")
+            )
+        else:
+            fields[ours] = pd.Series([None] * len(table), dtype=object)
+    return pd.DataFrame(fields, dtype=object)
+
+
+def nothing_to_none(values: Sequence[object]) -> list[object]:
+    """Return `values` with None for what spells "not available" (`-666` of LINCS, `#N/A`, …)."""
+    return [None if value in NOTHING else value for value in values]
+
+
+def numbers(table: pd.DataFrame, column: str, path: Path) -> np.ndarray:
+    """Return a column as float64, NaN for None; raises InputError for text that is no number."""
+    values = np.full(len(table), np.nan)
+    for row, value in enumerate(table[column]):
+        if value is None:
+            continue
+        try:
+            values[row] = float(value)
+        except (TypeError, ValueError) as error:
+            raise InputError(
+                f"{path}: '{value}' in column {column}, row {row + 1} of the data, is not a number;"
+                " correct it or leave the cell empty"
+            ) from error
+    return values
