@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+DEMO = ["--profile", "profiles/ci"]
 PARTS = ["workflow", "config", "profiles", "envs", "pyproject.toml"]
 
 

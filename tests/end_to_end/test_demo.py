@@ -8,30 +8,19 @@ import time
 import pandas as pd
 import pytest
 
-from checkout import copy_project, snakemake
+from checkout import DEMO, snakemake
 
 pytestmark = pytest.mark.end_to_end
 
-DEMO = ["--profile", "profiles/ci"]
-
 
 @pytest.fixture(scope="module")
-def project(root, tmp_path_factory):
-    """A clean checkout in which the demo has run."""
-    folder = copy_project(root, tmp_path_factory.mktemp("demo") / "project")
-    run = snakemake(folder, *DEMO)
-    assert run.returncode == 0, run.stdout[-5000:]
-    return folder
+def metrics(project):
+    return pd.read_parquet(project / "results/demo/evaluate/metrics.parquet")
 
 
 @pytest.fixture(scope="module")
 def results(project):
     return project / "results/demo"
-
-
-@pytest.fixture(scope="module")
-def metrics(results):
-    return pd.read_parquet(results / "evaluate/metrics.parquet")
 
 
 def one(metrics, **where):

@@ -82,18 +82,20 @@ def look_up(table, name, place):
 FILES_FROM_OUTSIDE = {}
 
 
-def resource(path):
+def located(path):
     """A 'source/file' of the sources table is fetched to <resources>; anything else is a path."""
     if tuple(path.split("/")) in SOURCES:
-        found = f"<resources>/{path}"
-    else:
-        found = os.path.expandvars(path)
-        if "$" in found:
-            raise WorkflowError(
-                f"'{path}': set this environment variable, or write the path itself"
-            )
-    FILES_FROM_OUTSIDE[path] = found
+        return f"<resources>/{path}"
+    found = os.path.expandvars(path)
+    if "$" in found:
+        raise WorkflowError(f"'{path}': set this environment variable, or write the path itself")
     return found
+
+
+def resource(path):
+    """Where a file from outside is, and a note that this run rests on it."""
+    FILES_FROM_OUTSIDE[path] = located(path)
+    return FILES_FROM_OUTSIDE[path]
 
 
 def public_files_of_run():
@@ -101,28 +103,11 @@ def public_files_of_run():
     return sorted(path for path in FILES_FROM_OUTSIDE if tuple(path.split("/")) in SOURCES)
 
 
-def outcome_files(table, *keys):
-    """The files that a part of config.outcomes names under `keys`; a key of null names none."""
-    named = [config["outcomes"][table].get(key) for key in keys]
-    named = [path for part in named for path in (part if isinstance(part, list) else [part])]
-    for path in filter(None, named):
-        check_on_disk(path, f"config, outcomes.{table}")
-    return [resource(path) for path in named if path]
-
-
-def licences_of(table):
-    """Options that tell the summary of an outcome under which terms its sources stand."""
-    used = set(files_in(config["outcomes"][table]))
-    rows = [row for key, row in SOURCES.items() if "/".join(key) in used]
-    terms = {f"{row['source']}: {row['licence']}" for row in rows}
-    return flags({"licence": sorted(terms)})
-
-
 def check_on_disk(path, where):
     """Stop before anything runs if a file of the user is not where the table says."""
-    if path and not resource(path).startswith("<") and not os.path.exists(resource(path)):
+    if path and not located(path).startswith("<") and not os.path.exists(located(path)):
         raise WorkflowError(
-            f"{where}: {resource(path)} does not exist; correct the path, or name a 'source/file' "
+            f"{where}: {located(path)} does not exist; correct the path, or name a 'source/file' "
             f"of {config['tables']['sources']}"
         )
 

@@ -1,5 +1,8 @@
 # Needs the files of the sources stage and the gene axis. Makes one table for each kind of outcome
 # that benchmarks predict, whichever provider it came from, and a summary of what became of its rows.
+include: "outcomes_lookup.smk"
+
+
 OUTCOMES = config["outcomes"]
 OUTCOME_TABLES = OUTCOMES["tables"]
 

@@ -5,14 +5,12 @@ A test compares this list with the tests that pytest collects, and docs/sources_
 
 from dataclasses import dataclass, field
 
-NOT_READ = "no step reads it yet"
-
 
 @dataclass(frozen=True)
 class Coverage:
     """Tests of one source, as file::function below tests/unit.
 
-    parsed : shows that the format is read, NOT_READ where no step does
+    parsed : shows that the format is read
     traps : what is special about the source -> the test that shows how it is met
     """
 
@@ -21,7 +19,7 @@ class Coverage:
 
     @property
     def tests(self) -> list[str]:
-        return [test for test in (self.parsed, *self.traps.values()) if test != NOT_READ]
+        return [self.parsed, *self.traps.values()]
 
 
 def tests_of(file: str, parsed: str, /, **traps: str) -> Coverage:
@@ -40,6 +38,7 @@ COHORT = "expression/test_expression_cohort.py"
 CATALOGUE = "sources/test_sources_catalogue.py"
 RELEASED = "model/test_model_released.py"
 ANNOTATION = "sources/test_sources_annotation.py"
+PEPTIDES = "sources/test_sources_peptides.py"
 
 COVERAGE = {
     "archs4": tests_of(
@@ -236,6 +235,13 @@ COVERAGE = {
         genes_without_a_name="test_a_gene_without_a_name_goes_by_its_id",
         canonical_transcripts="expression/test_expression_genes.py::"
         "test_a_gene_is_as_long_as_its_canonical_transcript_where_that_is_asked",
+        canonical_proteins=f"{PEPTIDES}::"
+        "test_the_canonical_protein_of_a_gene_is_chosen_though_another_is_longer",
+        proteins_on_patches_and_Y=f"{PEPTIDES}::"
+        "test_patches_haplotypes_and_copies_on_y_are_left_out",
+        stops_and_selenocysteine=f"{PEPTIDES}::"
+        "test_an_end_stop_is_no_residue_an_inner_one_is_unknown_and_selenocysteine_stays",
+        proteins_and_GTF_of_two_releases=f"{PEPTIDES}::test_a_gtf_of_another_release_is_refused",
     ),
     "hgnc": tests_of(
         ANNOTATION,
@@ -263,6 +269,15 @@ COVERAGE = {
         evidence_that_does_not_count="test_terms_are_gathered_by_product_and_what_does_not_count_"
         "is_counted",
     ),
-    "dreval": Coverage(NOT_READ),
-    "esm2": Coverage(NOT_READ),
+    "esm2": tests_of(
+        "sources/test_sources_esm2.py",
+        "test_a_checkpoint_says_its_width_layers_and_tokens",
+        pickle_in_place_of_weights="test_a_pickle_is_never_opened",
+        HTML_page_or_LFS_pointer="test_pages_and_pointers_in_place_of_a_file_are_recognised",
+        cut_weights="test_a_cut_or_prolonged_file_is_refused",
+        another_width="test_weights_of_another_width_than_the_configuration_are_refused",
+        missing_layer="test_a_missing_layer_is_named_and_so_is_one_too_many",
+        relatives_of_ESM2="test_configurations_of_other_models_are_refused",
+        unread_tensors="test_heads_and_tables_that_nobody_reads_may_be_absent",
+    ),
 }

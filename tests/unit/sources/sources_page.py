@@ -5,7 +5,7 @@ It writes docs/sources_matrix.md; a test keeps that page fresh.
 
 from pathlib import Path
 
-from source_coverage import COVERAGE, NOT_READ
+from source_coverage import COVERAGE
 
 from bulkformer.sources.catalogue import Source, read_catalogue
 
@@ -29,9 +29,11 @@ def matrix(kinds: dict[str, int]) -> str:
     ]
     for source, number in kinds.items():
         covered = COVERAGE[source]
-        parsed = covered.parsed if covered.parsed == NOT_READ else f"✓ {_short(covered.parsed)}"
         traps = "; ".join(f"✓ {trap}" for trap in covered.traps) or "—"
-        lines.append(f"| `{source}` | {parsed} | {traps} | " + f"✓ {number} | " * len(FAILURES))
+        lines.append(
+            f"| `{source}` | ✓ {_short(covered.parsed)} | {traps} | "
+            + f"✓ {number} | " * len(FAILURES)
+        )
     return "\n".join(line.rstrip() for line in lines) + "\n"
 
 

@@ -120,7 +120,7 @@ def test_a_file_that_is_no_table_is_named(tmp_path):
     "source",
     [
         *("archs4", "ncbi", "recount3", "gtex", "gdc", "tcga_cdr", "toil", "disignatlas"),
-        *("gdsc", "cell_model_passports", "dreval", "depmap", "l1000", "prnet"),
+        *("gdsc", "cell_model_passports", "depmap", "l1000", "prnet"),
         *("bulkformer_2025_05", "bulkformer", "bulkformer_repository"),
         *("bulkformer_weights", "bulkformer_latest", "esm2"),
         *("string", "ensembl", "hgnc", "msigdb", "go"),

@@ -67,6 +67,32 @@ def read_annotation(format: str, path: Path, lengths: str = UNION_EXON) -> pd.Da
     return genes[COLUMNS].reset_index(drop=True)
 
 
+def canonical_transcripts(path: Path) -> dict[str, str]:
+    """Return gene -> canonical transcript of a GTF, both without version.
+
+    Genes and copies that `read_annotation` leaves out are left out here too. Empty for releases
+    that do not tag canonical transcripts. Raises InputError for a file that is no GTF, or a gene
+    with two canonical transcripts.
+    """
+    chosen: dict[str, tuple[str, str]] = {}
+    for chromosome, _, _, attributes, is_canonical in _gtf_rows(path):
+        gene_id, transcript_id = attributes["gene_id"], attributes.get("transcript_id")
+        if not is_canonical or chromosome not in CHROMOSOMES or COPY_ON_Y.search(gene_id):
+            continue
+        if not transcript_id:
+            raise InputError(
+                f"{path}: a canonical exon of {gene_id} has no transcript_id; give a GTF"
+            )
+        gene_id, transcript_id = gene_id.partition(".")[0], transcript_id.partition(".")[0]
+        home, known = chosen.setdefault(gene_id, (chromosome, transcript_id))
+        if home == chromosome and known != transcript_id:
+            raise InputError(
+                f"{path}: {gene_id} has two canonical transcripts, {known} and {transcript_id}; "
+                "fetch the file again"
+            )
+    return {gene_id: transcript_id for gene_id, (_, transcript_id) in chosen.items()}
+
+
 def _read_gtf(path: Path, lengths: str) -> tuple[pd.DataFrame, dict[str, int]]:
     genes: dict[str, tuple[str, str, str]] = {}
     exons: dict[str, list[tuple[int, int]]] = defaultdict(list)
