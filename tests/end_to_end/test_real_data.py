@@ -20,7 +20,7 @@ def results(root, development_data, tmp_path_factory):
     run = snakemake(
         folder,
         *("--cores", "2", "--resources", "gpu=8", "--show-failed-logs", "--quiet", "progress"),
-        *("--configfile", "config/config.yaml", CONFIG),
+        *("all", "data", "--configfile", "config/config.yaml", CONFIG),
         BULKFORMER_DATA=str(development_data),
     )
     assert run.returncode == 0, run.stdout[-5000:]
@@ -97,3 +97,54 @@ def test_cancer_types_are_told_apart_with_the_same_folds_for_every_model(results
 def test_cohorts_that_the_model_learned_from_are_marked(metrics):
     rows = metrics.query("task == 'disease_annotation' and model == 'bulkformer'")
     assert (rows["exposure"] != "clean").all()
+
+
+def explained_by(table, group, value):
+    """Return eta squared: the share of the variance of a column that lies between groups."""
+    values = table.dropna(subset=[value])
+    means = values.groupby(group, observed=True)[value].transform("mean")
+    return means.var() / values[value].var()
+
+
+def test_a_tumour_that_came_through_two_pipelines_is_one_sample_of_the_corpus(results):
+    """Three stomach cancers are in both TCGA slices: RSEM by Firehose, and counts by HTSeq."""
+    pairs = pd.read_parquet(results / "expression/duplicates.parquet")
+    assert set(pairs["by"]) == {"expression"}
+    patients = {
+        frozenset((row.sample_id[:12], row.other_sample_id[:12])) for row in pairs.itertuples()
+    }
+    same = {frozenset([patient]) for patient in ("TCGA-BR-8592", "TCGA-FP-7916", "TCGA-BR-A4IV")}
+    assert patients == same
+    corpus = pd.read_parquet(results / "expression/corpus.parquet")
+    assert not set(corpus["sample_id"]) & {"TCGA-BR-8592", "TCGA-FP-7916", "TCGA-BR-A4IV"}
+
+
+def test_survival_has_the_published_patients_without_the_unusable_ones(results):
+    summary = json.loads((results / "outcomes/survival.json").read_text())
+    assert summary["dropped"]["OS"]["redacted"] == 55
+    survival = pd.read_parquet(results / "outcomes/survival.parquet")
+    assert (survival["time_days"] > 0).all()
+    assert survival.query("endpoint == 'OS'")["patient_id"].is_unique
+
+
+def test_drugs_and_genes_explain_as_much_of_their_tables_as_they_are_known_to(results):
+    """Known of these two tables: eta squared of the drug 0.697, of the gene 0.714."""
+    response = pd.read_parquet(results / "outcomes/response.parquet")
+    assert explained_by(response, "drug_id", "ln_ic50") == pytest.approx(0.697, abs=0.002)
+    dependency = pd.read_parquet(
+        results / "outcomes/dependency.parquet", columns=["gene_id", "probability"]
+    )
+    assert explained_by(dependency, "gene_id", "probability") == pytest.approx(0.714, abs=0.01)
+
+
+def test_perturbation_profiles_have_controls_of_their_plate_or_of_their_cells(results):
+    profiles = pd.read_parquet(results / "outcomes/perturbation.parquet")
+    assert len(profiles) == 581
+    compounds = profiles[profiles["perturbagen_type"] == "trt_cp"]
+    assert compounds["controls"].isin(["plate", "cell_and_time"]).all()
+
+
+def test_genes_that_are_annotated_alike_are_neighbours(results):
+    made = json.loads((results / "graph/gene_ontology.json").read_text())
+    assert made["origin"] == "external"
+    assert made["n_edges"] > 100_000

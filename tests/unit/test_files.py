@@ -26,6 +26,29 @@ def test_a_failed_write_leaves_the_old_file_as_it_was(tmp_path):
     assert path.read_text() == "old"
 
 
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from bulkformer.files import atomic
+
+with atomic(Path(sys.argv[1])) as partial:
+    partial.write_text("half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_temporary_files_of_killed_processes_do_not_pile_up(tmp_path):
+    path, other = tmp_path / "out[1].txt", tmp_path / ".out[1].txt.old.4711.partial"
+    for _ in range(2):
+        subprocess.run([sys.executable, "-c", KILLED, str(path)], check=False)
+    assert not path.exists()
+    assert len(list(tmp_path.iterdir())) == 1  # the second one removed that of the first
+    other.write_text("of another file, which may be at work")
+    with atomic(path) as partial:
+        partial.write_text("whole")
+    assert sorted(tmp_path.iterdir()) == sorted([path, other])
+
+
 def test_the_same_table_has_the_same_bytes(tmp_path):
     table = pa.table({"gene_id": ["ENSG00000000003"], "length_bp": [4536]})
     write_table(tmp_path / "a.parquet", table)

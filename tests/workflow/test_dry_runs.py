@@ -12,9 +12,11 @@ pytestmark = pytest.mark.workflow
 TARGETS = [
     "all",
     "data",
+    "outcomes",
     "graph",
     "pretrain",
     "embeddings",
+    "h5ad",
     "imputation",
     "disease_annotation",
     "benchmarks",
@@ -54,6 +56,14 @@ def test_the_papers_inputs_plan_offline_and_soon(project):
         ("graph", "union", "train"),
         ("pretrain", "train", "embed"),
         ("embeddings", "embed", "metrics"),
+        ("outcomes", "survival", "train"),
+        ("h5ad", "export", "metrics"),
+        ("results/demo/embed/archs4.h5ad", "export", "embed"),  # no task embeds the corpus
+        (
+            "results/demo/evaluate/folds/gtex_tissue/strict/repeat_0_fold_1/coexpression.parquet",
+            "fold_samples",
+            "corpus",
+        ),
         ("imputation", "imputation_predictions", "disease_annotation_predictions"),
         ("disease_annotation", "disease_annotation_predictions", "imputation_predictions"),
         ("benchmarks", "collect_metrics", "render"),

@@ -48,7 +48,7 @@ def read_table(table, key):
     """Read a tab-separated table of the config and validate it row by row; {key: row}."""
     path = config["tables"][table]
     rows = {}
-    with open(path, newline="") as handle:
+    with open(path, newline="", encoding="utf-8-sig") as handle:
         reader = csv.DictReader(handle, delimiter="\t", quoting=csv.QUOTE_NONE)
         for number, row in enumerate(reader, start=2):
             where = f"{path}, line {number}"
@@ -177,6 +177,12 @@ def corpus_sketches():
 
 def embedded_cohorts():
     return sorted({d["cohort"] for d in config["evaluate"]["disease_annotation"]["datasets"]})
+
+
+def labelled_cohort(dataset):
+    """The cohort whose labels a dataset of disease_annotation asks for."""
+    cohorts = {d["name"]: d["cohort"] for d in config["evaluate"]["disease_annotation"]["datasets"]}
+    return look_up(cohorts, dataset, "config, evaluate.disease_annotation.datasets")
 
 
 def embeddings_of(cohort, file):

@@ -1,5 +1,6 @@
 # Task: tell disease, cancer type or tissue from a sample vector. Needs the labels of each dataset's
-# cohort and the vectors of each model.
+# cohort and the vectors of each model. For whoever pretrains on a labelled cohort, it also makes the
+# gene graph of one fold.
 DISEASE_ANNOTATION = config["evaluate"]["disease_annotation"]
 
 
@@ -67,3 +68,61 @@ rule disease_annotation_predictions:
         "python -m bulkformer.evaluate.tasks.disease_annotation --protocol {wildcards.protocol}"
         " --model {wildcards.model} --split {input.split} {params.embeddings} {params.heads}"
         " --settings {params.settings:q} --seed {params.seed} --output {output} > {log} 2>&1"
+
+
+rule fold_samples:
+    """Name the samples that one fold may learn from, for whatever is fitted before the task."""
+    input:
+        split="<results>/evaluate/splits/disease_annotation.parquet",
+        sha256="<results>/evaluate/splits/disease_annotation.parquet.sha256",
+    output:
+        "<results>/evaluate/folds/{dataset}/{protocol}/repeat_{repeat}_fold_{fold}/samples.parquet",
+    log:
+        "<logs>/evaluate/folds_{dataset}_{protocol}_{repeat}_{fold}.log",
+    benchmark:
+        "<benchmarks>/evaluate/folds_{dataset}_{protocol}_{repeat}_{fold}.jsonl"
+    wildcard_constraints:
+        dataset="[a-z0-9_]+",
+        repeat="[0-9]+",
+        fold="[0-9]+",
+    conda:
+        "../../envs/core.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    shell:
+        "python -m bulkformer.evaluate.fold_samples --manifest {input.split}"
+        " --task disease_annotation --dataset {wildcards.dataset} --protocol {wildcards.protocol}"
+        " --repeat {wildcards.repeat} --fold {wildcards.fold} --output {output} > {log} 2>&1"
+
+
+rule fold_coexpression:
+    """Connect genes by the training samples of one fold: no test sample has shaped the graph."""
+    input:
+        genes="<results>/expression/genes.parquet",
+        samples="<results>/evaluate/folds/{dataset}/{protocol}/repeat_{repeat}_fold_{fold}/samples.parquet",
+        store=lambda wildcards: f"<results>/expression/{labelled_cohort(wildcards.dataset)}/log_tpm.arrow",
+    output:
+        graph="<results>/evaluate/folds/{dataset}/{protocol}/repeat_{repeat}_fold_{fold}/coexpression.parquet",
+        summary="<results>/evaluate/folds/{dataset}/{protocol}/repeat_{repeat}_fold_{fold}/coexpression.json",
+    log:
+        "<logs>/evaluate/fold_coexpression_{dataset}_{protocol}_{repeat}_{fold}.log",
+    benchmark:
+        "<benchmarks>/evaluate/fold_coexpression_{dataset}_{protocol}_{repeat}_{fold}.jsonl"
+    wildcard_constraints:
+        dataset="[a-z0-9_]+",
+        repeat="[0-9]+",
+        fold="[0-9]+",
+    conda:
+        "../../envs/core.yaml"
+    threads: 2
+    resources:
+        mem_mb=lambda wildcards, attempt: 16000 * attempt,
+        runtime=240,
+    params:
+        settings=flags(config["graph"]["coexpression"] | {"seed": config["seed"]}),
+    shell:
+        "python -m bulkformer.graph.coexpression --genes {input.genes} --samples {input.samples}"
+        " --store {input.store} {params.settings}"
+        " --output {output.graph} --summary {output.summary} > {log} 2>&1"

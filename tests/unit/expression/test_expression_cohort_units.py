@@ -121,6 +121,8 @@ def test_a_logarithm_of_tpm_is_undone(genes, tmp_path):
         ExpressionStore(plain / "log_tpm.arrow").read(),
         atol=2e-6,
     )
+    said = [json.loads((folder / "coverage.json").read_text()) for folder in (plain, logged)]
+    assert [each["transform"] for each in said] == ["", "log2(x+1)"]
 
 
 def test_counts_are_not_taken_for_tpm(genes, tmp_path):

@@ -234,6 +234,31 @@ def test_copies_that_are_kept_are_all_on_one_side(two_cohorts, tmp_path):
     assert len(table) == len(alone)
 
 
+def test_of_copies_that_are_kept_none_is_held_out_beside_the_other(two_cohorts, tmp_path):
+    pairs = copies(*((f"two/t{n}", f"two/t{n + 1}") for n in range(1, 29, 3)))
+    copied = {f"t{n}" for pair in range(1, 29, 3) for n in (pair, pair + 1)}
+    held_out = set()
+    for seed in range(10):
+        table, _ = make(two_cohorts, tmp_path, seed=seed, pairs=pairs, duplicates="group")
+        held_out |= set(table.loc[table["split"] == "held_out_samples", "sample_id"])
+    assert held_out
+    assert not held_out & copied
+
+
+def test_a_group_that_swallows_the_corpus_is_warned_of_with_what_tied_it(
+    two_cohorts, tmp_path, capsys
+):
+    _, summary = make(two_cohorts, tmp_path)
+    assert "warning" not in capsys.readouterr().err
+    assert summary["largest_group"] < 8
+    chain = copies(*((f"two/t{n}", f"two/t{n + 3}") for n in range(1, 22, 3)))
+    table, summary = make(two_cohorts, tmp_path, pairs=chain, duplicates="group")
+    assert summary["largest_group"] == table["group"].value_counts().max() > 20
+    assert summary["largest_group_without_copies"] < 8
+    alone = summary["largest_group_without_copies"]
+    assert f"would have {alone}: if that is much less, raise" in capsys.readouterr().err
+
+
 def test_copies_in_a_study_of_their_own_leave_the_rest_as_it_was(two_cohorts, tmp_path):
     """A corpus without its copies is the corpus that had none, split included."""
     alone, _ = make(two_cohorts, tmp_path / "alone")

@@ -112,6 +112,18 @@ def test_accession_comes_before_biosample_and_biosample_before_expression(world)
     assert found["GSM1", "x"] > 0.99
 
 
+def test_samples_of_two_cohorts_with_one_id_and_two_profiles_are_warned_of(world, capsys):
+    counts = world.library(world.specimens(N))
+    half = N // 2
+    ids = [f"GSM{n}" for n in range(half)]
+    world.cohort("a", world.log_tpm(counts[:half]), sample_id=ids)
+    again = world.log_tpm(np.concatenate([counts[:20], counts[half + 20 :]]))
+    world.cohort("b", again, sample_id=ids)
+    found = world.scan()
+    assert (found["by"] == "sample_id").sum() == half
+    assert f"{half - 20} samples of two cohorts share an id" in capsys.readouterr().err
+
+
 def test_of_a_simulated_corpus_exactly_the_planted_copies_are_found(world):
     """Second aliquots of a patient are no copies; re-uploads in a series of their own are."""
     streams = iter(np.random.default_rng(7).spawn(8))

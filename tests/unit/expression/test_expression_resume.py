@@ -183,15 +183,6 @@ def test_a_result_of_other_inputs_is_never_continued_and_its_state_is_removed(wo
             (world / "out" / name).unlink()
 
 
-def test_temporary_files_of_killed_processes_do_not_pile_up(world):
-    out = world / "out"
-    out.mkdir()
-    for name in OUTPUTS:
-        (out / f".{name}.4711.partial").write_text("half")
-    cohort(**settings(world))
-    assert sorted(path.name for path in out.iterdir()) == sorted(OUTPUTS)
-
-
 def test_an_interrupted_run_keeps_its_state_and_a_refused_input_does_not(world, monkeypatch):
     monkeypatch.setattr(resume, "CHECKPOINT_SECONDS", 0.0)
     add = resume.Conversion.add

@@ -1,5 +1,7 @@
 """The store gives back what was written, and never takes an absent gene for zero."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -100,3 +102,29 @@ def test_an_empty_cohort_reads_as_no_samples(tmp_path):
     with create_store(tmp_path / "s.arrow", np.ones(4, bool), "log_tpm"):
         pass
     assert ExpressionStore(tmp_path / "s.arrow").read().shape == (0, 4)
+
+
+def resident(path):
+    """Bytes of a mapped file that count as memory of this process."""
+    bytes_resident, inside = 0, False
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        words = line.split()
+        if not words[0].endswith(":"):
+            inside = words[-1] == str(path)
+        elif inside and words[0] == "Rss:":
+            bytes_resident += int(words[1]) * 1024
+    return bytes_resident
+
+
+def test_a_store_that_was_read_to_its_end_takes_no_memory(tmp_path):
+    path, n_genes = tmp_path / "large.arrow", 5_000
+    values = np.ones((10 * BATCH_SAMPLES, n_genes), np.float32)
+    with create_store(path, np.ones(n_genes, bool), "log_tpm") as writer:
+        writer.write([f"s{n}" for n in range(len(values))], values)
+    store = ExpressionStore(path)
+    views = [block for _, block in store.blocks() if block.sum() == block.size]
+    assert len(views) == 10
+    assert store.read().sum() == values.size
+    assert resident(path) < path.stat().st_size / 20
+    assert all((view == 1).all() for view in views)  # what was given back can be read again
+    assert resident(path) > path.stat().st_size / 2

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from bulkformer.errors import InputError
+from bulkformer.evaluate.exposure import rests_on_samples
 from bulkformer.files import sha256
 from bulkformer.graph.controls import control, exchanged, random_pairs
 from bulkformer.graph.edges import read_graph, symmetric, write_graph
@@ -63,13 +64,12 @@ def test_only_the_degree_matched_control_keeps_every_degree(tmp_path, graph):
     assert np.bincount(drawn.source, minlength=N_GENES).max() < degree.max() / 2
 
 
-def test_degrees_come_from_samples_and_random_edges_from_none(tmp_path, graph):
-    _, matched = make(tmp_path, graph, "degree_matched")
-    assert matched["samples_sha256"] == "ab" * 32
-    assert matched["origin"] == "training samples of the corpus"
-    _, drawn = make(tmp_path, graph, "random")
-    assert drawn["origin"] == "external"
-    assert "samples_sha256" not in drawn
+@pytest.mark.parametrize("kind", ["random", "degree_matched"])
+def test_a_control_that_keeps_weights_names_the_samples_that_they_come_from(tmp_path, graph, kind):
+    _, summary = make(tmp_path, graph, kind)
+    assert summary["samples_sha256"] == "ab" * 32
+    assert summary["origin"] == "training samples of the corpus"
+    assert rests_on_samples(tmp_path / f"{kind}.json")
 
 
 def test_the_seed_decides(tmp_path, graph):

@@ -112,6 +112,19 @@ def test_calls_without_scores_are_probabilities_of_0_and_1(run, tmp_path):
     assert summary["dropped"] == {"repeated_line": 1, "unknown_line": 1}
 
 
+def test_a_text_table_of_genes_by_lines_is_read_as_well(run, tmp_path):
+    lines = ["ACH-000001", *(f"X{at}" for at in range(70)), "SIDM00003"]
+    table = [["", *lines], ["A", "-1.5", *["0"] * 70, ""], ["C", "0.1", *["0"] * 70, "0.2"]]
+    text = "".join(",".join(cells) + "\n" for cells in table)
+    rows, summary = run(format="table", effect=text)
+    assert rows["effect"].to_dict() == {
+        ("ENSG1", "ACH-000001"): np.float32(-1.5),
+        ("ENSG3", "ACH-000001"): np.float32(0.1),
+        ("ENSG3", "SIDM00003"): np.float32(0.2),
+    }
+    assert summary["dropped"] == {"unknown_line": 70, "values_missing_in_all": 1}
+
+
 def test_scores_are_not_taken_for_calls(run):
     assert not run(effect=EFFECT)[1]["binary"]
 

@@ -191,6 +191,18 @@ def test_a_file_that_is_not_archs4_is_refused(tmp_path):
         open_cohort("archs4", path, None)
 
 
+@pytest.mark.parametrize("part", ["data/expression", "meta/samples/title", "meta"])
+def test_a_file_that_leads_to_another_file_is_refused(tmp_path, part):
+    other = write_archs4(tmp_path / "private.h5")
+    path = write_archs4(tmp_path / "a.h5")
+    with h5py.File(path, "a") as file:
+        del file[part]
+        file[part] = h5py.ExternalLink(other, part)
+    name = part.rpartition("/")[2]
+    with pytest.raises(InputError, match=rf"a\.h5: '{name}' is a link, or lies in another file"):
+        open_cohort("archs4", path, None)
+
+
 def test_a_truncated_file_is_refused(tmp_path):
     path = write_archs4(tmp_path / "a.h5")
     path.write_bytes(path.read_bytes()[:-2000])

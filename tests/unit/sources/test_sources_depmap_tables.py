@@ -59,6 +59,8 @@ def test_a_model_twice_or_a_word_among_numbers_stops_the_reading(tmp_path):
         read(matrix(tmp_path, ",A (1)\nACH-000001,1\nACH-000001,2\n"))
     with pytest.raises(InputError, match="not models by genes in numbers"):
         read(matrix(tmp_path, ",A (1)\nACH-000001,high\n"))
+    with pytest.raises(InputError, match="ACH-000002 has an infinite score"):
+        read(matrix(tmp_path, ",A (1)\nACH-000001,0\nACH-000002,-inf\n"))
 
 
 def test_a_web_page_is_no_table(tmp_path):
@@ -93,6 +95,7 @@ def test_models_keep_their_ids_and_empty_cells_are_none(tmp_path):
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
+        ("", "no row below the header line"),
         ("SIDM00001,PT-1\n", "no ACH id"),
         ("ACH-000001,PT-1\nACH-000001,PT-1\n", "ACH-000001 stands twice"),
     ],

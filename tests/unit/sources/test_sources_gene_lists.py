@@ -101,8 +101,12 @@ def test_lengths_are_numbers_above_zero(tmp_path):
     path = tmp_path / "gene_length_df.csv"
     path.write_text("ensg_id,length\nENSG00000000001,9767\nENSG00000000002,8\n")
     assert read_lengths(path) == {gene(1): 9767, gene(2): 8}
-    path.write_text("ensg_id,length\nENSG00000000001,0\n")
-    with pytest.raises(InputError, match="the length '0' of ENSG00000000001"):
+    for length in ["0", "inf", ""]:
+        path.write_text(f"ensg_id,length\nENSG00000000001,{length}\n")
+        with pytest.raises(InputError, match=f"the length '{length}' of ENSG00000000001"):
+            read_lengths(path)
+    path.write_text("ensg_id,length\n")
+    with pytest.raises(InputError, match="no gene below the header"):
         read_lengths(path)
     path.write_text("id,length\nENSG00000000001,5\n")
     with pytest.raises(InputError, match="no column ensg_id"):

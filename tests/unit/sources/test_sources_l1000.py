@@ -84,7 +84,7 @@ def test_minus_666_is_missing_among_values_and_doses(tmp_path):
     ("dose", "unit", "micromolar"),
     [
         ("10", "um", 10.0), ("500", "nM", 0.5), ("0.04", "µM", 0.04), ("1", "ug", np.nan),
-        ("10|3.3", "um", np.nan),
+        ("10|3.3", "um", np.nan), ("-666.000000", "um", np.nan),
     ],
 )  # fmt: skip
 def test_doses_are_micromolar_or_missing(tmp_path, dose, unit, micromolar):
@@ -111,6 +111,9 @@ def test_only_genes_that_were_measured_are_landmarks(tmp_path):
     assert read_landmarks(path)["entrez"].tolist() == ["466"]
     path.write_text("pr_gene_id\tpr_gene_symbol\tpr_is_lm\n100\tADA\t0\n")
     with pytest.raises(InputError, match="no gene has pr_is_lm = 1"):
+        read_landmarks(path)
+    path.write_text("pr_gene_id\tpr_gene_symbol\tpr_is_lm\n466\tATF1\t1\n466\tATF1\t1\n")
+    with pytest.raises(InputError, match="or stands twice"):
         read_landmarks(path)
 
 
@@ -163,6 +166,31 @@ def test_a_damaged_file_is_named_and_leaves_no_scratch(tmp_path, content):
     assert not scratch.exists() or not list(scratch.iterdir())
 
 
+def test_what_a_killed_run_unpacked_is_overwritten_and_not_joined(tmp_path):
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    path = gctx(tmp_path)
+    (scratch / f".{path.name}.unpacked").write_bytes(b"\x89HDF, cut" * 10_000)
+    table = read_profile_table(info(tmp_path, row("P:0")))
+    with open_gctx(path, table, LANDMARKS, scratch) as profiles:
+        assert len(list(scratch.iterdir())) == 1
+        _, values = next(profiles.blocks(np.array([True])))
+    np.testing.assert_array_equal(values, [[1, 2]])
+    assert not list(scratch.iterdir())
+
+
+def test_a_matrix_in_another_file_is_refused(tmp_path):
+    gctx(tmp_path, zipped=False).rename(tmp_path / "other.gctx")
+    with h5py.File(tmp_path / "level3.gctx", "w") as file:
+        file["0"] = h5py.ExternalLink(str(tmp_path / "other.gctx"), "0")
+    table = read_profile_table(info(tmp_path, row("P:0")))
+    with (
+        pytest.raises(InputError, match="'0' is a link"),
+        open_gctx(tmp_path / "level3.gctx", table, LANDMARKS, tmp_path),
+    ):
+        pass
+
+
 def test_a_parquet_table_gives_genes_in_order_of_their_ids(tmp_path):
     frame = pd.DataFrame(VALUES, index=pd.Index(PROFILES, name="inst_id"), columns=GENES)
     frame.to_parquet(tmp_path / "level3.parquet")
@@ -180,3 +208,12 @@ def test_a_profile_without_an_id_or_twice_is_refused(tmp_path):
         read_profile_table(info(tmp_path, row("P:1"), row("")))
     with pytest.raises(InputError, match="profile P:1 stands twice"):
         read_profile_table(info(tmp_path, row("P:1"), row("P:1")))
+    with pytest.raises(InputError, match="row 1 of the data has no pert_type"):
+        read_profile_table(info(tmp_path, row("P:1", kind="-666")))
+    with pytest.raises(InputError, match="no row below the header"):
+        read_profile_table(info(tmp_path))
+
+
+def test_a_time_below_zero_is_missing(tmp_path):
+    table = read_profile_table(info(tmp_path, row("P:1", time="-666.00"), row("P:2", time="24")))
+    np.testing.assert_array_equal(table["time_h"], [np.nan, 24])

@@ -169,6 +169,39 @@ def test_samples_on_one_side_only_are_left_out_and_counted(tmp_path, capsys):
     assert "3 of its 5 rows" in said
 
 
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ('sample\tx\ns1\t"A\ns2\tB\ns3\t"C\n', "'x' in row 1 .* begins with a quotation mark"),
+        ("sample\tx\ns1\tA\t\ns2\tB\t\n", "rows end with a separator that its header has not"),
+        ("", "not a readable sample table"),
+        ("sample\tx\n", "share no sample"),
+    ],
+)
+def test_a_table_whose_cells_would_shift_or_vanish_is_refused(tmp_path, text, complaint):
+    path = write(tmp_path / "m.tsv", genes_in_rows())
+    table = tmp_path / "t.tsv"
+    table.write_text(text)
+    with pytest.raises(InputError, match=complaint):
+        open_cohort("matrix", path, table, sample_columns="sample_id=sample")
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("<html>\n<body>\n</html>\n", "its header is one column, '<html>'"),
+        ("gene,s1\nA,1\n", "its header is one column, 'gene,s1'"),
+        ("gene\ts1\t\nA\t1\t\n", "sample 2 has no id"),
+        ("gene\ts1\n", "no data below the header"),
+    ],
+)
+def test_what_is_no_matrix_is_refused(tmp_path, text, complaint):
+    path = tmp_path / "m.tsv"
+    path.write_text(text)
+    with pytest.raises(InputError, match=complaint):
+        open_cohort("matrix", path, None)
+
+
 def test_a_table_that_shares_no_sample_is_refused_with_examples(tmp_path):
     path = write(tmp_path / "m.tsv", genes_in_rows())
     table = write(tmp_path / "t.tsv", TABLE, index=False)

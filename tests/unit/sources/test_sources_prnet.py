@@ -1,6 +1,7 @@
 """PRnet's H5AD files: whatever else `obs` has, drug, cell, compound and splits are found."""
 
 import anndata
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
@@ -55,6 +56,21 @@ def test_frozen_splits_come_along_and_doses_where_there_are_any(tmp_path):
         assert profiles.table["dose_um"].isna().all()
     with open_prnet(prnet(tmp_path, pert_dose=["10", "-666", "0.5"])) as profiles:
         np.testing.assert_array_equal(profiles.table["dose_um"], [10, np.nan, 0.5])
+
+
+def test_profiles_without_a_plate_share_none(tmp_path):
+    with open_prnet(prnet(tmp_path, rna_plate=["X1", None, "-666"])) as profiles:
+        assert profiles.table["plate"].tolist() == ["X1", None, None]
+
+
+def test_a_matrix_in_another_file_is_refused(tmp_path):
+    path = prnet(tmp_path)
+    path.rename(tmp_path / "other.h5ad")
+    with h5py.File(path, "w") as file:
+        for name in ["X", "obs", "var"]:
+            file[name] = h5py.ExternalLink(str(tmp_path / "other.h5ad"), name)
+    with pytest.raises(InputError, match="'X' is a link"), open_prnet(path):
+        pass
 
 
 def test_genes_may_be_named_by_entrez_id(tmp_path):

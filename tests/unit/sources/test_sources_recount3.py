@@ -49,12 +49,13 @@ def values_of(counts, max_samples=256):
 
 
 @pytest.mark.parametrize("prefix", ["", "recount_qc."])
-def test_base_coverage_is_divided_by_the_mean_length_of_mapped_reads(tmp_path, prefix):
+def test_base_coverage_is_divided_by_the_mean_length_of_mapped_reads(tmp_path, prefix, capsys):
     metadata = write_metadata(tmp_path, sample=False, prefix=prefix)
     counts = open_cohort("recount3", write_sums(tmp_path), metadata)
     assert counts.samples["sample_id"].tolist() == RUNS
     np.testing.assert_allclose(values_of(counts, 3), [COUNTS[run] for run in RUNS])
     assert set(counts.samples["study_id"]) == {"SRP1"}
+    assert "no column sample_acc, so each run counts as a sample" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("max_samples", [1, 2, 256])
@@ -79,7 +80,7 @@ def test_any_number_of_comments_is_skipped(tmp_path, comments):
 
 
 def test_runs_without_mapped_reads_are_left_out_and_counted(tmp_path, capsys):
-    rows = [(*row[:3], {"SRR3": "0", "SRR4": "NA"}.get(row[0], row[3])) for row in METADATA]
+    rows = [(*row[:3], {"SRR3": "inf", "SRR4": "NA"}.get(row[0], row[3])) for row in METADATA]
     counts = open_cohort("recount3", write_sums(tmp_path), write_metadata(tmp_path, rows))
     assert counts.samples["run_ids"].tolist() == ["SRR1", "SRR2"]
     assert "2 of 4 runs have no mean mapped length" in capsys.readouterr().err

@@ -23,5 +23,6 @@ def command(step: Callable[..., None]) -> None:
     try:
         app()
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
+        # What libraries say of a damaged file may quote several of its lines.
+        print(f"error: {' '.join(str(error).splitlines())}", file=sys.stderr)
         sys.exit(1)

@@ -25,9 +25,9 @@ def fold_samples(
     task: Annotated[str, Option()],
     dataset: Annotated[str, Option()],
     protocol: Annotated[str, Option()],
-    regime: Annotated[str, Option()],
     fold: Annotated[int, Option(help="The fold that is held out.")],
     output: Annotated[Path, Option(help="Parquet to write: cohort, sample_id.")],
+    regime: Annotated[str | None, Option(help="Needed if the dataset has several.")] = None,
     repeat: Annotated[int, Option()] = 0,
 ) -> None:
     """Write the samples of a dataset that one fold may learn from, sorted."""
@@ -35,12 +35,14 @@ def fold_samples(
     wanted = {"dataset": dataset, "regime": regime, "repeat": repeat}
     for column, value in wanted.items():
         known = sorted(set(table[column].to_pylist()))
-        table = table.filter(pc.equal(table[column], value))
-        if not table.num_rows:
+        if value is None and len(known) == 1:
+            regime = value = known[0]
+        if value not in known:
             raise InputError(
-                f"{manifest}: no {column} '{value}' of {task}, {protocol}; it has "
+                f"{manifest}: no {column} '{value or ''}' of {task}, {protocol}; it has "
                 f"{', '.join(map(str, known))}"
             )
+        table = table.filter(pc.equal(table[column], value))
     folds = sorted(set(table["fold"].to_pylist()))
     if fold not in folds:
         raise InputError(

@@ -3,6 +3,7 @@
 Tissue, pipeline and protocol dominate every profile: two brains of two people correlate at 0.99.
 Taken out are the mean and the leading principal components of the corpus; what remains on the genes
 that vary most beyond them (sex, HLA, deletions, the chance of one library) tells samples apart.
+It is fitted before the corpus is split, and nothing but the search for copies reads it.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from math import acos, ceil, log, pi
+from math import acos, ceil, log, pi, sqrt
 
 import numpy as np
 
@@ -19,8 +19,10 @@ WIDTHS = {32: np.uint32, 16: np.uint16}
 # Bands start at every byte, so they overlap; that hardly lowers what the bands find together.
 MAX_BANDS = BITS // 8
 MISSED = 0.001  # share of pairs at the sought correlation that the bands may miss
-# Estimates from 2,048 bits scatter by 0.02 in units of correlation; five times that are let pass.
-MARGIN = 0.1
+# The number of bits in which a pair differs is binomial; so many standard deviations are let pass.
+# At 0.98 that is what correlates at 0.96: cell lines have thousands of cultures that are nearly so
+# alike, and each pair that passes is read from disk.
+DEVIATIONS = 5
 # Members of one bucket that are compared with each: a family of thousands of copies is chained
 # together by neighbours, at a cost that grows with its size and not with the square.
 WINDOW = 64
@@ -54,7 +56,8 @@ def bands_for(correlation: float) -> Bands:
         number = min(needed, MAX_BANDS)
         if needed <= MAX_BANDS:
             break
-    most = acos(max(-1.0, correlation - MARGIN)) / pi * BITS
+    expected = BITS * (1 - agree)
+    most = expected + DEVIATIONS * sqrt(expected * agree)
     return Bands(width, number, 1 - (1 - together) ** number, int(most))
 
 

@@ -23,7 +23,7 @@ from bulkformer.expression.conversion import UNITS, Plan, write_stores
 from bulkformer.expression.identifiers import GeneMapping, map_genes
 from bulkformer.expression.normalise import choose_denominator
 from bulkformer.expression.quality import REASONS, Thresholds
-from bulkformer.expression.resume import conversion, remove_leftovers
+from bulkformer.expression.resume import conversion
 from bulkformer.expression.vocabulary import Vocabulary
 from bulkformer.files import library_hash, sha256, write_json, write_table
 from bulkformer.sources.reader import open_cohort
@@ -100,7 +100,6 @@ def cohort(
     key = inputs_hash(
         [expression, samples], [genes, annotation], [*settings, tpm_denominator, vars(thresholds)]
     )
-    remove_leftovers([counts, log_tpm, samples_output, coverage])
     with conversion(counts, log_tpm, mapping.measured, unit, key, opened.can_skip) as stores:
         quality = write_stores(plan, stores)
         check_any_kept(quality, expression)
@@ -109,6 +108,7 @@ def cohort(
             "cohort": cohort,
             "format": format,
             "unit": unit,
+            "transform": transform,
             "tpm_denominator": tpm_denominator,
             "denominator_genes_outside_vocabulary": len(denominator.rows),
             "files": [

@@ -32,6 +32,7 @@ COLUMNS = [
     "log_tpm_sha256",
 ]
 DROP, GROUP = "drop", "group"
+LARGE_GROUP = 0.2  # share of the corpus in one group that deserves a look
 EXAMPLES = 10  # pairs of duplicates of each kind that the summary names
 SCHEMA = pa.schema([(name, pa.string()) for name in COLUMNS])
 
@@ -80,33 +81,29 @@ def corpus(
     copies = kept["sample_id"].isin(later_copies(pairs) if duplicates == DROP else set())
     table = kept[~repeated & ~copies].reset_index(drop=True)
     fractions = Fractions(validation_fraction, held_out_group_fraction, held_out_sample_fraction)
-    table["split"] = split_groups(table["sample_id"], table["group"], fractions, seed)
+    table["split"] = split_groups(
+        table["sample_id"], table["group"], fractions, seed, remaining_copies(pairs, table)
+    )
     table["log_tpm_sha256"] = table["cohort"].map(stores)
     write_table(output, pa.Table.from_pandas(table, SCHEMA, preserve_index=False))
 
-    by_split = Counter(table["split"])
     content = {
-        "cohorts": cohort,
         "group_by": group_by,
         "seed": seed,
         "fractions_asked": vars(fractions),
-        "samples": len(table),
         "samples_repeated": int(repeated.sum()),
         "samples_dropped_as_copies": int((copies & ~repeated).sum()),
         "duplicates": duplicates,
         "duplicate_pairs": describe(pairs),
-        "samples_by_split": dict(by_split),
-        "samples_by_cohort": {name: int((table["cohort"] == name).sum()) for name in cohort},
-        "samples_by_cohort_and_split": {
-            name: dict(Counter(table.loc[table["cohort"] == name, "split"])) for name in cohort
-        },
-        "groups": int(table["group"].nunique()),
-        "groups_by_split": table.groupby("split")["group"].nunique().to_dict(),
-        "largest_group": int(table["group"].value_counts().max()),
+        "largest_group_without_copies": largest(pd.Series(sample_groups(kept, group_by))),
         "corpus_sha256": sha256(output),
+        **sizes(table, cohort),
     }
     write_json(summary, content)
-    said = ", ".join(f"{count} {split}" for split, count in sorted(by_split.items()))
+    if content["largest_group"] > LARGE_GROUP * len(table):
+        print(f"warning: {of_large_group(content)}", file=sys.stderr)
+    by_split = sorted(content["samples_by_split"].items())
+    said = ", ".join(f"{count} {split}" for split, count in by_split)
     print(f"{len(table)} samples in {content['groups']} groups: {said}", file=sys.stderr)
 
 
@@ -126,6 +123,46 @@ def later_copies(pairs: list[Pair]) -> set[str]:
         for sample in (pair.first, pair.second)
         if place[sample[1]] != head
     }
+
+
+def remaining_copies(pairs: list[Pair], table: pd.DataFrame) -> set[str]:
+    """Return the ids of samples of the corpus that have a copy there under another id."""
+    present = set(table["sample_id"])
+    ids = [{pair.first[1], pair.second[1]} for pair in pairs]
+    return {one for both in ids if len(both) > 1 and both <= present for one in both}
+
+
+def sizes(table: pd.DataFrame, cohorts: list[str]) -> dict[str, Any]:
+    """Return how many samples and groups the corpus has, by split and by cohort."""
+    split_of = {name: table.loc[table["cohort"] == name, "split"] for name in cohorts}
+    return {
+        "cohorts": cohorts,
+        "samples": len(table),
+        "samples_by_split": dict(Counter(table["split"])),
+        "samples_by_cohort": {name: len(split) for name, split in split_of.items()},
+        "samples_by_cohort_and_split": {
+            name: dict(Counter(split)) for name, split in split_of.items()
+        },
+        "groups": int(table["group"].nunique()),
+        "groups_by_split": table.groupby("split")["group"].nunique().to_dict(),
+        "largest_group": largest(table["group"]),
+    }
+
+
+def largest(groups: pd.Series) -> int:
+    """Return the number of samples of the largest group."""
+    return int(groups.value_counts().max())
+
+
+def of_large_group(content: dict[str, Any]) -> str:
+    """Say that one group holds much of the corpus, what tied it, and what could be done."""
+    return (
+        f"one group has {content['largest_group']} of {content['samples']} samples, and validation "
+        "and held-out groups come from the others. Without ties by copies the largest would have "
+        f"{content['largest_group_without_copies']}: if that is much less, raise "
+        "expression.corpus.duplicate_correlation or duplicate_correlation_across; if not, "
+        f"samples share {', '.join(content['group_by'])} (expression.corpus.group_by)"
+    )
 
 
 def check_pairs(pairs: list[Pair], kept: pd.DataFrame, path: Path) -> None:

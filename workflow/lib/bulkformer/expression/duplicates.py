@@ -26,6 +26,8 @@ from bulkformer.expression.profiles import Profiles, correlations, read_profiles
 from bulkformer.files import write_table
 
 SAMPLE_ID, BIOSAMPLE, EXPRESSION = "sample_id", "biosample", "expression"
+# One library through two pipelines correlates at 0.77 or more, two libraries at 0.4 at the most.
+LEAST_LIKENESS = 0.5
 SCHEMA = pa.schema(
     [
         ("cohort", pa.string()),
@@ -64,6 +66,15 @@ def duplicates(
     write_table(output, pa.Table.from_pylist([pair.as_row() for pair in found], schema=SCHEMA))
     counted = ", ".join(f"{n} by {by}" for by, n in sorted(Counter(p.by for p in found).items()))
     print(f"{len(found)} pairs of duplicates: {counted or 'none'}", file=sys.stderr)
+    unlike = [pair for pair in found if pair.by == SAMPLE_ID and pair.correlation < LEAST_LIKENESS]
+    if unlike:
+        cohorts, sample_id = f"{unlike[0].first[0]} and {unlike[0].second[0]}", unlike[0].first[1]
+        print(
+            f"warning: {len(unlike)} samples of two cohorts share an id and not their profile, "
+            f"first '{sample_id}' of {cohorts}; they are taken for one sample. If these ids are no "
+            "accessions, make them different",
+            file=sys.stderr,
+        )
 
 
 @dataclass(frozen=True)
@@ -108,8 +119,8 @@ def shared(
 ) -> list[Pair]:
     """Return the pairs of a sample of `left` and one of `right` that are the same.
 
-    `left` and `right` may be one cohort: then each pair is listed once, the smaller id first. Of
-    many samples with one accession, BioSample or hash of values, each is paired with the first.
+    `left` and `right` may be one cohort: then each pair is listed once, the smaller id first, and
+    of many samples with one accession, BioSample or hash of values, each is paired with the first.
     Near copies are pairs whose fingerprints correlate at `least_correlation` or more.
     """
     within = left is right
@@ -121,25 +132,26 @@ def shared(
     ]:
         for pair in _equal(ours, theirs, within):
             evidence.setdefault(pair, by)
-    certain = len(evidence)
+    certain = np.array([*evidence], dtype=np.int64).reshape(-1, 2)
     bands = bands_for(least_correlation)
     if within:
         proposed = pairs_within(left.sketches.bits, bands)
     else:
         proposed = pairs_between(left.sketches.bits, right.sketches.bits, bands)
-    near = [pair for pair in map(tuple, proposed.tolist()) if pair not in evidence]
-    pairs = [*evidence, *near]
-    rows = np.array(pairs, dtype=np.int64).reshape(-1, 2)
-    measured = correlations(left, right, rows, background).tolist()
+    one_number = [max(len(right.sample_ids), 1), 1]
+    near = proposed[~np.isin(proposed @ one_number, certain @ one_number)]
+    likeness = correlations(left, right, near, background)
+    near, likeness = near[likeness >= least_correlation], likeness[likeness >= least_correlation]
+    pairs = np.concatenate([certain, near]).tolist()
+    measured = np.concatenate([correlations(left, right, certain, background), likeness]).tolist()
+    kinds = [*evidence.values()] + [EXPRESSION] * len(near)
     found = []
-    for number, (pair, correlation) in enumerate(zip(pairs, measured, strict=True)):
-        if number >= certain and correlation < least_correlation:
-            continue
-        first = (left.cohort, left.sample_ids[pair[0]])
-        second = (right.cohort, right.sample_ids[pair[1]])
+    for (row, other), by, correlation in zip(pairs, kinds, measured, strict=True):
+        first = (left.cohort, left.sample_ids[row])
+        second = (right.cohort, right.sample_ids[other])
         if within and second < first:
             first, second = second, first
-        found.append(Pair(first, second, evidence.get(pair, EXPRESSION), correlation))
+        found.append(Pair(first, second, by, correlation))
     return found
 
 

@@ -6,7 +6,7 @@ test is strict only if nothing of a test sample's group was learned from.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -65,13 +65,18 @@ def sample_groups(
 
 
 def split_groups(
-    sample_ids: pd.Series, groups: pd.Series, fractions: Fractions, seed: int
+    sample_ids: pd.Series,
+    groups: pd.Series,
+    fractions: Fractions,
+    seed: int,
+    with_copies: Collection[str] = (),
 ) -> pd.Series:
     """Return the part of each sample: train, validation, held_out_groups or held_out_samples.
 
     `validation` and `held_out_groups` consist of whole groups, as close to their shares as whole
     groups allow; `held_out_samples` are random samples of the remaining groups, each of which
-    keeps at least one sample in `train`. The result depends on the seed and on which samples are
+    keeps at least one sample in `train`. Samples `with_copies` are not held out that way, because a
+    copy would stay in training. The result depends on the seed and on which samples are
     in which group, not on their order. Raises InputError if there are too few groups.
     """
     if len(groups) == 0 or groups.nunique() < 3:
@@ -91,9 +96,9 @@ def split_groups(
     split = pd.Series(TRAIN, index=groups.index, dtype=object)
     split[groups.isin(validation)] = VALIDATION
     split[groups.isin(held_out)] = HELD_OUT_GROUPS
-    split[_siblings(sample_ids, groups, split == TRAIN, fractions.held_out_samples, rng)] = (
-        HELD_OUT_SAMPLES
-    )
+    single = (split == TRAIN) & ~sample_ids.isin(with_copies)
+    held_out = _siblings(sample_ids, groups, single, fractions.held_out_samples, rng)
+    split[held_out] = HELD_OUT_SAMPLES
     return split
 
 

@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -136,13 +136,6 @@ def conversion(
         for writer in writers:
             writer.abandon()
     shutil.rmtree(folder)
-
-
-def remove_leftovers(outputs: Sequence[Path]) -> None:
-    """Remove the temporary files that killed processes left beside `outputs`."""
-    for output in outputs:
-        for partial in output.parent.glob(f".{output.name}.*.partial"):
-            partial.unlink(missing_ok=True)
 
 
 def _read_journal(folder: Path) -> dict | None:

@@ -1,5 +1,8 @@
 """The expression store: one Arrow IPC file of samples by genes that is read through a memory map.
 
+Pages of the map are given back once they were read: the system may keep them, but a process that
+goes through 500,000 samples does not count 40 GB as its own.
+
 Rows are samples, columns are the genes of the vocabulary in model order. Which genes a cohort did
 not measure is said once, in the schema metadata; their values are NaN, so that arithmetic that
 forgets the mask shows it at once instead of treating absent genes as zero.
@@ -7,6 +10,7 @@ forgets the mask shows it at once instead of treating absent genes as zero.
 
 import base64
 import hashlib
+import mmap
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -36,8 +40,11 @@ class ExpressionStore:
         """Open `path`; raises InputError if it is absent or not a store."""
         self.path = Path(path)
         try:
-            table = pa.ipc.open_file(pa.memory_map(str(self.path))).read_all()
-        except (OSError, pa.ArrowInvalid) as error:
+            with self.path.open("rb") as file:
+                self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            content = pa.py_buffer(self._map)
+            table = pa.ipc.open_file(pa.BufferReader(content)).read_all()
+        except (OSError, ValueError) as error:  # an empty file cannot be mapped
             raise InputError(
                 f"{self.path}: not a readable expression store ({error}); "
                 "delete it and run the expression stage again"
@@ -55,6 +62,8 @@ class ExpressionStore:
             for chunk in table["values"].chunks
         ]
         self._ends = np.cumsum([len(block) for block in self._blocks], dtype=np.int64)
+        self._start = content.address
+        self._map.madvise(mmap.MADV_DONTNEED)
 
     def __len__(self) -> int:
         return len(self.sample_ids)
@@ -82,14 +91,25 @@ class ExpressionStore:
             here = np.flatnonzero(batch_of == number)
             block = self._blocks[number]
             values[here] = block[wanted[here] - (self._ends[number] - len(block))]
+            self._give_back(block)
         return values
 
     def blocks(self) -> Iterator[tuple[list[str], np.ndarray]]:
-        """Yield (sample ids, values [n, n_genes]) a record batch at a time, without copying."""
+        """Yield (sample ids, values [n, n_genes]) a record batch at a time, without copying.
+
+        Only what is read of `values` is read from disk.
+        """
         start = 0
         for block in self._blocks:
             yield self.sample_ids[start : start + len(block)], block
             start += len(block)
+            self._give_back(block)
+
+    def _give_back(self, block: np.ndarray) -> None:
+        """Let go of the pages behind a view; it stays valid and would be read from disk again."""
+        offset = block.ctypes.data - self._start
+        page = offset - offset % mmap.PAGESIZE
+        self._map.madvise(mmap.MADV_DONTNEED, page, offset + block.nbytes - page)
 
 
 class StoreWriter:

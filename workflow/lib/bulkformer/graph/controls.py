@@ -1,8 +1,9 @@
 """Control graphs: what a model gains from any graph, and from the degrees of its graph alone.
 
 `random` has as many edges as the graph that it controls, between genes drawn uniformly;
-`degree_matched` leaves every gene its number of neighbours and exchanges who they are. If a model
-does as well with a control, then the graph's knowledge of genes did not help it.
+`degree_matched` leaves every gene its number of neighbours and exchanges who they are. Both keep
+the weights, shuffled, and with them the origin of their graph. If a model does as well with a
+control, then the graph's knowledge of genes did not help it.
 """
 
 import sys
@@ -24,6 +25,11 @@ from bulkformer.graph.edges import (
 )
 
 RANDOM, DEGREE_MATCHED = "random", "degree_matched"
+# What a control still knows of its graph.
+KNOWS = {
+    RANDOM: "the number of edges of {} and their weights",
+    DEGREE_MATCHED: "the degrees of {} and the weights of its edges",
+}
 # Ten exchanges an edge are taken to be enough to forget the start: Milo et al. 2003,
 # "On the uniform generation of random graphs with prescribed degree sequences".
 SWAPS_PER_EDGE = 10
@@ -66,7 +72,8 @@ def control(
             "edges_shared": shared,
             "edges_shared_share": shared / len(pairs) if len(pairs) else 0.0,
             **({"swaps": swaps} if kind == DEGREE_MATCHED else {}),
-            **_origin(kind, of.stem, origin),
+            **origin,
+            "knows": KNOWS[kind].format(of.stem),
             **statistics(made, n_genes),
         },
     )
@@ -120,13 +127,6 @@ def exchanged(pairs: np.ndarray, n_genes: int, rng: np.random.Generator) -> tupl
 def _keys(pairs: np.ndarray, n_genes: int) -> np.ndarray:
     """Return one integer a pair, the same for both of its directions."""
     return pairs.min(axis=1) * n_genes + pairs.max(axis=1)
-
-
-def _origin(kind: str, of: str, origin: dict[str, str]) -> dict[str, str]:
-    """Say what a control still knows of the samples behind its graph."""
-    if kind == RANDOM:
-        return {"origin": "external", "knows": f"the number of edges of {of}"}
-    return origin | {"knows": f"the degrees of {of}"}
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from bulkformer.errors import InputError
 from bulkformer.expression.identifiers import map_genes
 from bulkformer.expression.vocabulary import Vocabulary
 from bulkformer.sources.depmap_tables import open_gene_matrix
-from bulkformer.sources.text_matrix import TextMatrix, read_header
+from bulkformer.sources.text_matrix import TextMatrix, read_header, sample_blocks
 
 FORMATS = ["depmap", "table"]
 LINES_AT_ONCE = 64
@@ -50,10 +50,8 @@ def open_scores(format: str, path: Path) -> Scores:
     symbols = text.labels()
 
     def blocks() -> Blocks:
-        for start in range(1, len(header), LINES_AT_ONCE):
-            columns = list(range(start, min(start + LINES_AT_ONCE, len(header))))
-            values = text.transposed(columns, len(symbols)).astype(np.float32)
-            yield [header[column] for column in columns], values
+        for lines, values in sample_blocks(text, text.values, header[1:], LINES_AT_ONCE):
+            yield lines, values.astype(np.float32)
 
     return Scores(path, symbols, "symbol", blocks)
 

@@ -28,6 +28,7 @@ from bulkformer.sources.counts import (
     check_values,
 )
 from bulkformer.sources.hdf5_chunks import ChunkedMatrix, stripes
+from bulkformer.sources.hdf5_links import check_links
 from bulkformer.sources.samples import read_sample_table, renamed
 
 GENE_FIELDS = ["ensembl_gene", "ensembl_gene_id"]  # v2.5; v2.2 wrote the second
@@ -48,6 +49,8 @@ def read(files: CohortFiles) -> Counts:
     path = files.expression
     try:
         with h5py.File(path, "r") as file:
+            for name in ["data", "meta"]:
+                check_links(file, name, path)
             gene_ids = _gene_ids(file, path)
             columns = {} if files.samples else files.columns
             samples = sample_metadata(file, columns, path)

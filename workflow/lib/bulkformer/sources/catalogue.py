@@ -64,7 +64,7 @@ def read_catalogue(path: Path) -> list[Source]:
     a cell that is not what its column asks for, and a file that stands twice.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(
             f"{path}: not a readable table ({error}); correct the path in tables.sources"

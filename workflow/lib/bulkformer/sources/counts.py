@@ -118,9 +118,14 @@ def check_values(
 
 
 def check_unique(sample_ids: Sequence[str], path: Path) -> None:
-    """Raise InputError naming the first sample id that stands twice."""
+    """Raise InputError for the first sample id that is empty or stands twice."""
     seen: set[str] = set()
-    for sample_id in sample_ids:
+    for number, sample_id in enumerate(sample_ids, start=1):
+        if not sample_id:
+            raise InputError(
+                f"{path}: sample {number} has no id; name it, or remove it if it is an empty "
+                "column or row"
+            )
         if sample_id in seen:
             raise InputError(
                 f"{path}: the sample '{sample_id}' stands twice; rename or remove one of the two"

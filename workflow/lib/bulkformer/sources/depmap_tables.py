@@ -101,6 +101,9 @@ class GeneMatrix:
             block = np.empty((len(models), len(self.values)), dtype=np.float32)
             for place, at in enumerate(self.values):
                 block[:, place] = batch.column(str(at)).to_numpy(zero_copy_only=False)
+            if np.isinf(block).any():
+                row = int(np.isinf(block).any(axis=1).argmax())
+                raise InputError(f"{self.path}: model {models[row]} has an infinite score")
             if self.flag is not None:
                 flags = batch.column(str(self.flag)).to_pylist()
                 default = [str(flag).strip().lower() in ("yes", "true", "1") for flag in flags]

@@ -51,9 +51,11 @@ def read_fields(
     required, optional : our name -> their column; an optional column that is absent is all None
     key : config key that a message names as the place to correct the mapping
 
-    Raises InputError if a required column is absent.
+    Raises InputError if a required column is absent, or if there is no row.
     """
     table = read_sample_table(path)
+    if table.empty:
+        raise InputError(f"{path}: no row below the header line; fetch it again")
     fields = {}
     for ours, theirs in {**(optional or {}), **required}.items():
         if theirs in table.columns:

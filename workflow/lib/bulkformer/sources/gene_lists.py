@@ -118,7 +118,7 @@ def read_lengths(path: Path) -> dict[str, float]:
         )
     genes = _without_version(table[LENGTHS["gene_id"]].str.strip(), path)
     length = pd.to_numeric(table[LENGTHS["length_bp"]], errors="coerce")
-    wrong = ~(length > 0)
+    wrong = ~((length > 0) & (length < float("inf")))
     if wrong.any():
         raise InputError(
             f"{path}: the length '{table[LENGTHS['length_bp']][wrong].iloc[0]}' of "
@@ -133,6 +133,8 @@ def _read(path: Path) -> pd.DataFrame:
             table = pd.read_csv(handle, sep=delimiter(path), dtype=str, keep_default_na=False)
     except (*UNREADABLE, ValueError) as error:
         raise InputError(f"{path}: not a readable table ({error}); fetch it again") from error
+    if table.empty:
+        raise InputError(f"{path}: no gene below the header line; fetch it again")
     return table.rename(columns=str.strip)
 
 

@@ -18,6 +18,7 @@ import pandas as pd
 
 from bulkformer.errors import InputError
 from bulkformer.sources.counts import Blocks, CohortFiles, Counts
+from bulkformer.sources.hdf5_links import check_links
 from bulkformer.sources.samples import as_text, complete, from_barcodes, join, match, renamed
 from bulkformer.sources.text_matrix import chosen_rows
 from bulkformer.sources.tiles import Tiles
@@ -25,7 +26,6 @@ from bulkformer.sources.tiles import Tiles
 # Values that are unpacked at once; a row of a sparse matrix may be as long as a dense one.
 VALUES_AT_ONCE = 8 * 2**20
 PARTS = ["X", "layers", "raw", "obs", "var"]
-MAX_DEPTH = 8  # of groups; AnnData itself uses four
 
 
 def read(files: CohortFiles) -> Counts:
@@ -38,7 +38,7 @@ def read(files: CohortFiles) -> Counts:
     path, part = files.expression, files.part or "X"
     with _opened(path) as file:
         for name in PARTS:
-            _check_links(file, name, path)
+            check_links(file, name, path)
         _check_part(file, part, path)
         variables = "raw/var" if part == "raw/X" else "var"
         names = _table(file, "obs", path), _table(file, variables, path)
@@ -127,22 +127,6 @@ def _opened(path: Path) -> Iterator[h5py.File]:
             yield file
     except OSError as error:
         raise InputError(f"{path}: not a readable HDF5 file ({error}); fetch it again") from error
-
-
-def _check_links(group: h5py.Group, name: str, path: Path, depth: int = 0) -> None:
-    """Raise InputError if a part lies in another file, as HDF5 allows and AnnData never does."""
-    link = group.get(name, getlink=True)
-    if link is None:
-        return
-    plain = isinstance(link, h5py.HardLink) and depth < MAX_DEPTH
-    node = group[name] if plain else None
-    if not plain or (isinstance(node, h5py.Dataset) and (node.external or node.is_virtual)):
-        raise InputError(
-            f"{path}: '{name}' is a link, or lies in another file; write the file again as one"
-        )
-    if isinstance(node, h5py.Group):
-        for child in node:
-            _check_links(node, child, path, depth + 1)
 
 
 def _check_part(file: h5py.File, part: str, path: Path) -> None:

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 
 from bulkformer.errors import InputError
 from bulkformer.sources.fields import numbers, read_fields
+from bulkformer.sources.hdf5_links import check_links
 from bulkformer.sources.perturbation import COLUMNS, Blocks, Profiles, stripes, unpacked
 
 PROFILE = {"profile_id": "inst_id", "perturbagen_type": "pert_type", "cell_id": "cell_id"}
@@ -43,19 +44,22 @@ def read_profile_table(path: Path, perturbagens: Path | None = None) -> pd.DataF
 
     SMILES come from `perturbagens` (pert_info, or any table of pert_id and canonical_smiles or
     smiles) where inst_info has none. A dose in a unit other than molar is NaN. Raises InputError
-    if a profile has no id or stands twice.
+    if a profile has no id or type, or stands twice.
     """
     table = read_fields(path, PROFILE, PROFILE_OPTIONAL)
-    anonymous = table["profile_id"].isna().to_numpy()
-    if anonymous.any():
-        raise InputError(f"{path}: row {int(anonymous.argmax()) + 1} of the data has no inst_id")
+    for name in ["profile_id", "perturbagen_type"]:
+        absent = table[name].isna().to_numpy()
+        if absent.any():
+            row = int(absent.argmax()) + 1
+            raise InputError(f"{path}: row {row} of the data has no {PROFILE[name]}")
     if repeated := table["profile_id"][table["profile_id"].duplicated()].tolist():
         raise InputError(f"{path}: profile {repeated[0]} stands twice; keep one row")
     scale = [MICROMOLAR.get((unit or "").casefold(), np.nan) for unit in table["dose_unit"]]
     hours = [1.0 if unit in ("h", None) else np.nan for unit in table["time_unit"]]
-    dose = np.array([_number(value) for value in table["dose"]])
+    dose = np.array([_dose(value) for value in table["dose"]])
     table["dose_um"] = dose * np.array(scale)
-    table["time_h"] = numbers(table, "time", path) * np.array(hours)
+    time = numbers(table, "time", path)
+    table["time_h"] = np.where(time >= 0, time, np.nan) * np.array(hours)
     table["kind"] = [
         "control" if (kind or "").startswith("ctl") else "treated"
         for kind in table["perturbagen_type"]
@@ -88,6 +92,8 @@ def read_landmarks(path: Path) -> pd.DataFrame:
     genes = genes[genes["landmark"] == "1"].reset_index(drop=True)
     if not len(genes):
         raise InputError(f"{path}: no gene has pr_is_lm = 1; give gene_info of GSE92742")
+    if genes["entrez"].isna().any() or genes["entrez"].duplicated().any():
+        raise InputError(f"{path}: a measured gene has no pr_gene_id, or stands twice")
     return genes[["entrez", "symbol"]]
 
 
@@ -109,6 +115,7 @@ def open_gctx(
     with unpacked(expression, scratch) as path:
         try:
             with h5py.File(path, "r") as file:
+                check_links(file, "0", expression)
                 profile_ids, gene_ids = _ids(file, PROFILE_IDS), _ids(file, GENE_IDS)
                 shape = file[MATRIX].shape
         except (OSError, KeyError) as error:
@@ -242,9 +249,13 @@ def _entrez(name: str) -> int:
     return int(name) if name.isdigit() else 0
 
 
-def _number(value: str | None) -> float:
-    """Return a dose; several doses of a mixture ("10|3.3") are no dose of one compound."""
+def _dose(value: str | None) -> float:
+    """Return a dose; several doses of a mixture ("10|3.3") are no dose of one compound.
+
+    Nor is a negative number: "-666.000000" is one more spelling of "missing".
+    """
     try:
-        return float(value) if value is not None else np.nan
+        dose = float(value) if value is not None else np.nan
     except ValueError:
         return np.nan
+    return dose if dose >= 0 else np.nan

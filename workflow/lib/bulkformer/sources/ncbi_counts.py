@@ -25,7 +25,7 @@ from bulkformer.errors import InputError
 from bulkformer.sources.archive import Member, members
 from bulkformer.sources.counts import Blocks, CohortFiles, Counts, check_unique
 from bulkformer.sources.samples import complete, join, read_sample_table, renamed
-from bulkformer.sources.text_matrix import parse
+from bulkformer.sources.text_matrix import PARSE_BYTES, parse
 from bulkformer.sources.tiles import Tiles
 
 NAME = re.compile(r"(GSE\d+)_raw_counts_[^/]*\.tsv(?:\.gz)?")
@@ -33,12 +33,16 @@ NAME = re.compile(r"(GSE\d+)_raw_counts_[^/]*\.tsv(?:\.gz)?")
 
 @dataclass(frozen=True)
 class Series:
-    """What one file says before its values are read."""
+    """What one file says before its values are read.
+
+    order : where the genes of the first file stand in this one, None if in the same places; a
+        cohort has hundreds of files, so none but the first keeps its 39,000 ids
+    """
 
     name: str
     accession: str
     sample_ids: list[str]
-    gene_ids: list[str]
+    order: np.ndarray | None
 
 
 def read(files: CohortFiles) -> Counts:
@@ -50,11 +54,9 @@ def read(files: CohortFiles) -> Counts:
     """
     path = files.expression
     with _tables(path) as tables:
-        series = [_open(name, table, path) for name, table in tables]
+        series, gene_ids = _survey(tables, path)
     if not series:
         raise InputError(f"{path}: holds no file GSE…_raw_counts_….tsv.gz; pack those of NCBI")
-    gene_ids = series[0].gene_ids
-    order = {one.name: _order(one, series[0], path) for one in series}
     accessions = _accessions(series, path)
     samples = _match(files, list(accessions))
     samples = samples.assign(series_ids=[accessions[id_] for id_ in samples["sample_id"]])
@@ -70,11 +72,11 @@ def read(files: CohortFiles) -> Counts:
                 waiting -= set(ids)
                 with Tiles() as tiles:
                     if columns:
-                        _fill(tiles, table, columns, one, f"{path}: '{name}'")
+                        _fill(tiles, table, columns, len(gene_ids), f"{path}: '{name}'")
                     for start in range(0, len(ids), max_samples):
                         part = ids[start : start + max_samples]
                         values = tiles.samples(start, start + len(part))
-                        yield part, values if order[name] is None else values[:, order[name]]
+                        yield part, values if one.order is None else values[:, one.order]
 
     return Counts(gene_ids, complete(samples, files.samples or path), blocks)
 
@@ -102,26 +104,41 @@ def _unpacked(member: Member) -> tuple[str, gzip.GzipFile]:
     return member.name, gzip.open(member.handle) if zipped else member.handle
 
 
-def _open(name: str, table: gzip.GzipFile, path: Path) -> Series:
-    """Read the header and the column of gene ids."""
-    header = _header(table, f"{path}: '{name}'")
+def _survey(
+    tables: Iterator[tuple[str, gzip.GzipFile]], path: Path
+) -> tuple[list[Series], list[str]]:
+    """Read header and gene ids of all files; return what they say, and the genes of the first."""
+    series: list[Series] = []
+    first: list[str] = []
+    for name, table in tables:
+        where = f"{path}: '{name}'"
+        header = _header(table, where)
+        gene_ids = _gene_ids(table, len(header), where)
+        first = first or gene_ids
+        accession = NAME.match(PurePosixPath(name).name)
+        series.append(
+            Series(
+                name,
+                accession[1] if accession else "",
+                [cell.strip().upper() for cell in header[1:]],
+                _order(gene_ids, first, f"{where} and '{series[0].name if series else name}'"),
+            )
+        )
+    return series, first
+
+
+def _gene_ids(table: gzip.GzipFile, n_columns: int, where: str) -> list[str]:
     gene_ids: list[str] = []
-    for batch in _batches(table, len(header), f"{path}: '{name}'", texts=[0]):
+    for batch in _batches(table, n_columns, where, texts=[0]):
         gene_ids += [cell.strip() for cell in batch.column(0).to_pylist()]
-    _check_genes(gene_ids, f"{path}: '{name}'")
-    accession = NAME.match(PurePosixPath(name).name)
-    sample_ids = [cell.strip().upper() for cell in header[1:]]
-    return Series(name, accession[1] if accession else "", sample_ids, gene_ids)
-
-
-def _check_genes(gene_ids: list[str], where: str) -> None:
     if len(set(gene_ids)) < len(gene_ids) or not gene_ids:
         raise InputError(f"{where} names no gene, or one of them twice; fetch it again")
+    return gene_ids
 
 
 def _header(table: gzip.GzipFile, where: str) -> list[str]:
     try:
-        header = table.readline().decode("utf-8-sig").rstrip("\r\n").split("\t")
+        header = table.readline(PARSE_BYTES).decode("utf-8-sig").rstrip("\r\n").split("\t")
     except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise InputError(f"{where} cannot be read ({error}); fetch it again") from error
     if header[0].strip() != "GeneID" or len(header) < 2:
@@ -141,31 +158,28 @@ def _batches(
         raise InputError(f"{where} is damaged ({error}); fetch it again") from error
 
 
-def _fill(
-    tiles: Tiles, table: gzip.GzipFile, columns: list[int], series: Series, where: str
-) -> None:
+def _fill(tiles: Tiles, table: gzip.GzipFile, columns: list[int], n_genes: int, where: str) -> None:
     """Add the samples at `columns` of a table; the first column of numbers is number 0."""
     n_columns = len(_header(table, where))
     numbers = [at + 1 for at in columns]
     for batch in _batches(table, n_columns, where, numbers=numbers):
         tiles.append(np.stack([column.to_numpy(zero_copy_only=False) for column in batch.columns]))
-    if tiles.n_genes != len(series.gene_ids):
+    if tiles.n_genes != n_genes:
         raise InputError(f"{where} changed while it was read; start again")
 
 
-def _order(series: Series, first: Series, path: Path) -> np.ndarray | None:
-    """Return where the genes of `first` stand in `series`, None if in the same places."""
-    if series.gene_ids == first.gene_ids:
+def _order(gene_ids: list[str], first: list[str], files: str) -> np.ndarray | None:
+    """Return where the genes `first` stand among `gene_ids`, None if in the same places."""
+    if gene_ids == first:
         return None
-    place = {gene: at for at, gene in enumerate(series.gene_ids)}
-    only = sorted(place.keys() ^ set(first.gene_ids))
+    place = {gene: at for at, gene in enumerate(gene_ids)}
+    only = sorted(place.keys() ^ set(first))
     if only:
         raise InputError(
-            f"{path}: '{series.name}' and '{first.name}' are not of the same genes: {len(only)} "
-            f"stand in one of them only, first GeneID {only[0]}; use files of one annotation of "
-            "NCBI"
+            f"{files} are not of the same genes: {len(only)} stand in one of them only, first "
+            f"GeneID {only[0]}; use files of one annotation of NCBI"
         )
-    return np.array([place[gene] for gene in first.gene_ids])
+    return np.array([place[gene] for gene in first])
 
 
 def _accessions(series: list[Series], path: Path) -> dict[str, str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import shutil
-import tempfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -74,7 +73,8 @@ def unpacked(path: Path, folder: Path) -> Iterator[Path]:
     """Yield `path`, or a scratch copy of what a gzip file holds, below `folder`.
 
     HDF5 needs to jump about in a file, which gzip does not allow. The copy is written in small
-    pieces and removed at the end. Raises InputError if the stream is damaged or the disk is full.
+    pieces and removed at the end; what a killed run left of it is overwritten, so that tens of GB
+    never lie there twice. Raises InputError if the stream is damaged or the disk is full.
     """
     with path.open("rb") as raw:
         zipped = raw.read(2) == b"\x1f\x8b"
@@ -82,8 +82,8 @@ def unpacked(path: Path, folder: Path) -> Iterator[Path]:
         yield path
         return
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".unpacked.") as scratch:
-        copy = Path(scratch) / "matrix"
+    copy = folder / f".{path.name}.unpacked"
+    try:
         try:
             with gzip.open(path) as source, copy.open("wb") as target:
                 shutil.copyfileobj(source, target, COPY_BYTES)
@@ -93,3 +93,5 @@ def unpacked(path: Path, folder: Path) -> Iterator[Path]:
                 "damaged, or make room on that disk"
             ) from error
         yield copy
+    finally:
+        copy.unlink(missing_ok=True)

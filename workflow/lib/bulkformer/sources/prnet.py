@@ -17,6 +17,7 @@ import pandas as pd
 
 from bulkformer.errors import InputError
 from bulkformer.sources.fields import NOTHING
+from bulkformer.sources.hdf5_links import check_links
 from bulkformer.sources.perturbation import COLUMNS, Blocks, Profiles, stripes
 from bulkformer.sources.samples import UNKNOWN
 
@@ -35,10 +36,14 @@ def open_prnet(path: Path) -> Iterator[Profiles]:
     Values are as the file has them. A profile is a control by the file's own flag or, without one,
     by a drug name such as DMSO.
     """
-    # Slow to import, and only this format needs it.
+    # Slow to import, and only this format needs them.
     import anndata
+    import h5py
 
     try:
+        with h5py.File(path, "r") as file:
+            for name in file:
+                check_links(file, name, path)
         data = anndata.read_h5ad(path, backed="r")
     # What anndata raises for a file of another layout are these.
     except (OSError, KeyError, ValueError, TypeError, AttributeError) as error:
@@ -80,18 +85,18 @@ def _table(obs: pd.DataFrame, path: Path) -> pd.DataFrame:
         control = obs[flag].astype(str).str.casefold().isin(["1", "1.0", "true"]).to_numpy()
     else:
         control = np.array([name.casefold() in CONTROL_NAMES for name in drug])
-    missing = UNKNOWN | NOTHING
+    plate = next((name for name in PLATES if name in obs), None)
     table = pd.DataFrame(
         {
             "profile_id": obs.index.astype(str),
             "perturbagen": drug,
             "perturbagen_id": None,
             "perturbagen_type": np.where(control, "ctl_vehicle", "trt_cp"),
-            "smiles": [None if value in missing else value for value in obs["SMILES"].astype(str)],
+            "smiles": _texts(obs, "SMILES"),
             "dose_um": _numeric(obs, DOSES),
             "time_h": _numeric(obs, TIMES),
             "cell_id": cell,
-            "plate": next((obs[name].astype(str) for name in PLATES if name in obs), None),
+            "plate": _texts(obs, plate) if plate else None,
             "kind": np.where(control, "control", "treated"),
         }
     ).reset_index(drop=True)
@@ -102,6 +107,13 @@ def _table(obs: pd.DataFrame, path: Path) -> pd.DataFrame:
     for name in splits:
         table[name] = obs[name].astype(str).to_numpy()
     return table[[*COLUMNS, *splits]]
+
+
+def _texts(obs: pd.DataFrame, name: str) -> list[str | None]:
+    """Return a column as str; None for what is missing, which `astype` would spell "nan"."""
+    return [
+        None if value in UNKNOWN or value in NOTHING else value for value in obs[name].astype(str)
+    ]
 
 
 def _numeric(obs: pd.DataFrame, names: list[str]) -> np.ndarray | float:

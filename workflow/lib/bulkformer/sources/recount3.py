@@ -93,12 +93,18 @@ def _runs(columns: list[str], files: CohortFiles) -> pd.DataFrame:
         "sample": next((name for name in SAMPLE if name in table), SAMPLE[-1]),
     }
     given = {("sample" if ours == "sample_id" else ours): of for ours, of in files.columns.items()}
+    if "sample" not in given and wanted["sample"] == SAMPLE[-1]:
+        print(
+            f"{path}: no column {SAMPLE[0]}, so each run counts as a sample; runs of one sample "
+            "are summed if the table names it",
+            file=sys.stderr,
+        )
     chosen = select(table, {"sample_id": "external_id"} | wanted | given, path)
     # Metadata of other projects may name a run again; only the columns of this file are asked for.
     chosen = chosen[chosen["sample_id"].isin(columns)].reset_index(drop=True)
     positions, runs = join(columns, chosen, files.expression, path)
     length = pd.to_numeric(runs["average_length"], errors="coerce").to_numpy(dtype=float)
-    usable = length > 0
+    usable = (length > 0) & np.isfinite(length)
     if not usable.all():
         print(
             f"{path}: {(~usable).sum()} of {len(runs)} runs have no mean mapped length and are "

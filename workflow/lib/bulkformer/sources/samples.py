@@ -84,6 +84,8 @@ def read_sample_table(path: Path, encoding: str = "utf-8-sig") -> pd.DataFrame:
                     encoding=encoding,
                 )
         if not isinstance(table.index, pd.RangeIndex):
+            if (table.iloc[:, -1] == "").all():
+                raise ValueError("its rows end with a separator that its header has not")
             table = table.reset_index(names="row_names")
     # What pandas raises for a malformed file are ValueErrors.
     except (*UNREADABLE, ValueError, KeyError, pa.ArrowException) as error:
@@ -92,7 +94,20 @@ def read_sample_table(path: Path, encoding: str = "utf-8-sig") -> pd.DataFrame:
             "one header line and one row a sample"
         ) from error
     table.columns = [str(column).strip() for column in table.columns]
+    if delimiter(path) == "\t" and path.suffix != ".parquet":
+        _check_quotes(table, path)
     return as_text(table)
+
+
+def _check_quotes(table: pd.DataFrame, path: Path) -> None:
+    """Raise InputError for a cell that two stray quotation marks made of several rows."""
+    for name in table.columns:
+        for row, cell in enumerate(table[name]):
+            if "\n" in cell:
+                raise InputError(
+                    f"{path}: '{name}' in row {row + 1} of the data begins with a quotation mark "
+                    f"and goes on in the next line ({cell[:40]!r}); remove the mark"
+                )
 
 
 def as_text(table: pd.DataFrame) -> pd.DataFrame:

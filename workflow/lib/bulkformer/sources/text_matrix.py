@@ -10,8 +10,10 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import re
 import zlib
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -152,26 +154,60 @@ def parse(
 ) -> Iterator[pa.RecordBatch]:
     """Yield runs of rows below the first `skip` lines: the columns `texts`, then `numbers`.
 
-    Arrow knows columns by their position, because names may repeat. Raises what Arrow raises.
+    Arrow knows columns by their position, because names may repeat. It gets one piece of the file
+    at a time: its own streaming reads up to 32 blocks ahead, which for many columns are gigabytes.
+    Raises what Arrow raises, with the line of the file.
     """
     types = {str(at): pa.string() for at in texts} | {str(at): pa.float64() for at in numbers}
-    yield from pa.csv.open_csv(
-        handle,
-        read_options=pa.csv.ReadOptions(
+    names = [str(at) for at in range(n_columns)]
+    separated = pa.csv.ParseOptions(delimiter=separator)
+    converted = pa.csv.ConvertOptions(include_columns=list(types), column_types=types)
+    lines = 0
+    for piece in _pieces(handle, max(PARSE_BYTES, n_columns * PARSE_BYTES_A_COLUMN)):
+        options = pa.csv.ReadOptions(
             use_threads=False,
-            block_size=max(PARSE_BYTES, n_columns * PARSE_BYTES_A_COLUMN),
-            skip_rows=skip,
-            column_names=[str(at) for at in range(n_columns)],
-        ),
-        parse_options=pa.csv.ParseOptions(delimiter=separator),
-        convert_options=pa.csv.ConvertOptions(include_columns=list(types), column_types=types),
-    )
+            block_size=len(piece),
+            skip_rows=0 if lines else skip,
+            column_names=names,
+        )
+        try:
+            table = pa.csv.read_csv(pa.BufferReader(piece), options, separated, converted)
+        except pa.ArrowInvalid as error:
+            raise pa.ArrowInvalid(_with_line(str(error), lines)) from error
+        yield from table.combine_chunks().to_batches()
+        lines += piece.count(b"\n")
+
+
+def _pieces(handle: io.BufferedIOBase, size: int) -> Iterator[bytes]:
+    """Yield whole lines, about `size` bytes at a time; the next piece is read meanwhile."""
+
+    def read() -> Iterator[bytes]:
+        rest = b""
+        while block := handle.read(size):
+            piece, newline, after = (rest + block).rpartition(b"\n")
+            rest = after
+            if piece.strip():
+                yield piece + newline
+        if rest.strip():
+            yield rest
+
+    pieces = read()
+    with ThreadPoolExecutor(1) as pool:
+        ahead = pool.submit(next, pieces, None)
+        while (piece := ahead.result()) is not None:
+            ahead = pool.submit(next, pieces, None)
+            yield piece
+
+
+def _with_line(message: str, lines_before: int) -> str:
+    return re.sub(r"Row #(\d+)", lambda row: f"line {lines_before + int(row[1])}", message)
 
 
 def read_header(path: Path, header_line: int = 0) -> list[str]:
     """Return the column names; a leading "" stands for R's row names, which have no header.
 
-    Raises InputError if the file is not text or ends before the first row of data.
+    Raises InputError if the file is not text, ends before the first row of data, or has only one
+    column.
     """
     try:
         with open_text(path) as handle:
@@ -184,7 +220,13 @@ def read_header(path: Path, header_line: int = 0) -> list[str]:
     if len(first) < 2:
         raise InputError(f"{path}: no data below the header line; fetch the file again")
     header, row = ([cell.strip() for cell in line] for line in first)
-    return ["", *header] if len(row) == len(header) + 1 else header
+    columns = ["", *header] if len(row) == len(header) + 1 else header
+    if len(columns) < 2:
+        raise InputError(
+            f"{path}: its header is one column, '{header[0][:40] if header else ''}'; give a table "
+            "of numbers with tabs between its columns (commas in .csv)"
+        )
+    return columns
 
 
 def sample_blocks(

@@ -24,21 +24,26 @@ class Transform:
     Attributes
     ----------
     scale : what a logged value is multiplied by to become a natural logarithm
-    lowest : the logarithm of the offset, less what rounding to four digits can take away
+    zero : the logarithm of the offset, which stands for no expression
+    lowest : that, less what rounding can take away
     highest : log of 2^40, more than any count or TPM
     """
 
     scale: float
     offset: float
+    zero: float
     lowest: float
     highest: float
 
 
 TRANSFORMS = {
-    "log2(x+1)": Transform(np.log(2), 1.0, 0.0, 40.0),
-    "log2(x+0.001)": Transform(np.log(2), 0.001, -9.97, 40.0),
-    "ln(x+1)": Transform(1.0, 1.0, 0.0, 40 * np.log(2)),
+    "log2(x+1)": Transform(np.log(2), 1.0, 0.0, 0.0, 40.0),
+    "log2(x+0.001)": Transform(np.log(2), 0.001, np.log2(0.001), -9.97, 40.0),
+    "ln(x+1)": Transform(1.0, 1.0, 0.0, 0.0, 40 * np.log(2)),
 }
+# Half a unit of the fourth digit, the coarsest that these files state. A zero that came back as
+# 1e-10 would be counted as a detected gene.
+ROUNDING = 5e-5
 
 
 def linear(counts: Counts, transform: str, path: Path) -> Counts:
@@ -77,7 +82,7 @@ def undo(
     gene_ids: Sequence[str],
     path: Path,
 ) -> np.ndarray:
-    """Return linear float64 [n, n_genes] of logged `values`; what rounds below zero becomes 0.
+    """Return linear float64 [n, n_genes] of logged `values`; no expression is exactly 0.
 
     Raises InputError naming gene and sample of the first value that `transform` cannot give.
     """
@@ -88,16 +93,18 @@ def undo(
     # NaN fails both comparisons.
     if not (values.min() >= form.lowest and values.max() <= form.highest):
         _refuse(values, transform, sample_ids, gene_ids, path)
-    if form.lowest < 0 <= values.min() and (values == 0).any():
+    if form.zero < 0 <= values.min() and (values == 0).any():
         raise InputError(
             f"{path}: transform is '{transform}', whose value for no expression is "
-            f"{np.log2(form.offset):.2f}, but no value of the samples '{sample_ids[0]}' to "
-            f"'{sample_ids[-1]}' is below 0 and many are 0, as of log2(x+1); correct transform "
+            f"{form.zero:.2f}, but no value of the samples '{sample_ids[0]}' to "
+            f"'{sample_ids[-1]}' is below 0 and some are 0, as of log2(x+1); correct transform "
             "in the cohorts table"
         )
     restored = np.exp(values * form.scale)
     restored -= form.offset
-    return np.maximum(restored, 0, out=restored)
+    if form.zero:  # an offset of 1 gives back exact zeros by itself
+        restored[values <= form.zero + ROUNDING] = 0
+    return restored
 
 
 def _refuse(
