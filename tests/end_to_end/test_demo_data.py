@@ -1,5 +1,6 @@
 """The front half of the demo: what the files of every provider became, against the known truth."""
 
+import hashlib
 import json
 
 import numpy as np
@@ -122,3 +123,13 @@ def test_an_exported_cohort_carries_labels_and_the_embedding_of_every_model(resu
     assert {"X_bulkformer", "X_pca"} <= set(exported.obsm)
     assert np.array_equal(exported.obsm["X_bulkformer"], np.stack(embedded["embedding"]))
     assert exported.obs["tissue"].notna().all()
+
+
+def test_the_graph_of_a_fold_is_made_from_its_training_samples_alone(results):
+    folder = results / "evaluate/folds/tcga_cancer_type/strict/repeat_0_fold_0"
+    split = pd.read_parquet(results / "evaluate/splits/disease_annotation.parquet")
+    fold = split.query("dataset == 'tcga_cancer_type' and protocol == 'strict' and repeat == 0")
+    training = sorted(fold.loc[fold["fold"] != 0, "unit"])
+    assert 0 < len(training) < len(fold)
+    made = content(folder / "coexpression.json")
+    assert made["samples_sha256"] == hashlib.sha256("\n".join(training).encode()).hexdigest()

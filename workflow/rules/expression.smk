@@ -54,7 +54,9 @@ rule cohort:
     """Bring one cohort onto the gene axis: counts, ln(TPM + 1), and who was kept and why."""
     input:
         genes="<results>/expression/genes.parquet",
-        expression=lambda wildcards: resource(COHORTS[wildcards.cohort]["expression"]),
+        expression=lambda wildcards: resource(
+            look_up(COHORTS, wildcards.cohort, config["tables"]["cohorts"])["expression"]
+        ),
         samples=lambda wildcards: [
             resource(path) for path in [COHORTS[wildcards.cohort]["samples"]] if path
         ],

@@ -31,7 +31,7 @@ rule coexpression:
 
 
 rule string:
-    """Connect genes whose proteins interact, independently of any expression data."""
+    """Connect genes whose proteins interact, whatever their expression in the cohorts of this run."""
     input:
         genes="<results>/expression/genes.parquet",
         links=resource(config["graph"]["string"]["links"]),

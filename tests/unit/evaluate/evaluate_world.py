@@ -108,7 +108,9 @@ class World:
             pd.DataFrame(foreign | {"split": ["train"]}).to_parquet(self.corpus)
         path = self.root / "exposure.parquet"
         paths = [self.samples(cohort) for cohort in cohorts]
-        exposure(self.corpus, list(cohorts), paths, models, "string", path)
+        graph = self.root / "string.json"
+        graph.write_text(json.dumps({"origin": "external"}))
+        exposure(self.corpus, list(cohorts), paths, models, graph, path)
         return path
 
 

@@ -248,11 +248,24 @@ def test_a_table_of_ones_own_samples_is_its_own_split(study, tmp_path):
         ({"fold": 7}, "no fold 7 of both, strict grouped; it has 0, 1"),
         ({"dataset": "neither"}, "no dataset 'neither' of imputation, strict; it has both"),
         ({"repeat": 3}, "no repeat '3'"),
+        ({"regime": "loose"}, "no regime 'loose' of imputation, strict; it has grouped"),
     ],
 )
 def test_a_fold_that_the_manifest_lacks_is_named_with_those_it_has(fold, change, complaint):
     with pytest.raises(InputError, match=complaint):
         fold_samples(**fold | change)
+
+
+def test_a_regime_need_not_be_named_where_there_is_one(fold, tmp_path):
+    named = fold["output"].read_bytes()
+    fold_samples(**fold | {"regime": None})
+    assert fold["output"].read_bytes() == named
+    table = pq.read_table(fold["manifest"])
+    place = table.column_names.index("regime")
+    other = table.set_column(place, "regime", pa.array(["loose"] * len(table)))
+    write_manifest(tmp_path / "two.parquet", [table, other.cast(table.schema)])
+    with pytest.raises(InputError, match=r"no regime was named for .*it has grouped, loose"):
+        fold_samples(**fold | {"regime": None, "manifest": tmp_path / "two.parquet"})
 
 
 def test_training_samples_come_from_one_place_and_stand_there_once(study, tmp_path):

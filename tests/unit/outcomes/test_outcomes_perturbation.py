@@ -9,9 +9,11 @@ import pytest
 from outcomes_world import write_vocabulary
 
 from bulkformer.errors import InputError
+from bulkformer.expression.vocabulary import Vocabulary
 from bulkformer.outcomes.controls import control_level
 from bulkformer.outcomes.disease_datasets import sequenced
-from bulkformer.outcomes.perturbation import perturbation, read_genes
+from bulkformer.outcomes.perturbation import perturbation, read_genes, write_profiles
+from bulkformer.sources.perturbation import COLUMNS, Profiles
 
 
 def wells(*rows):
@@ -63,6 +65,31 @@ def run(tmp_path, provider_files):
         return table, np.stack(table["values"]), json.loads(summary.read_text())
 
     return step
+
+
+def of_values(values):
+    table = pd.DataFrame(dict.fromkeys(COLUMNS, ["x"] * len(values)), dtype=object)
+    table = table.assign(kind="treated", dose_um=1.0, time_h=6.0)
+    genes = pd.DataFrame({"entrez": ["999999999"], "symbol": ["NONE1"]}, dtype=object)
+    # Each profile is a block of its own.
+    blocks = ((np.array([row]), values[row : row + 1]) for row in range(len(values)))
+    return Profiles(table, genes, lambda chosen: blocks)
+
+
+def test_a_block_without_any_value_is_counted_and_a_file_without_any_refused(
+    tmp_path, provider_files
+):
+    names = [provider_files["truth_genes"], provider_files["hgnc"]]
+    vocabulary = Vocabulary.load(write_vocabulary(tmp_path / "genes.parquet", *names))
+    output, path = tmp_path / "p.parquet", tmp_path / "level3.gctx"
+    values = np.array([[np.nan], [2.0], [3.0]], dtype=np.float32)
+    summary = write_profiles(output, of_values(values), vocabulary, [], [], path)
+    assert summary["missing_values"] == 1
+    assert (summary["least_value"], summary["greatest_value"]) == (2.0, 3.0)
+    output.unlink()
+    with pytest.raises(InputError, match="have no value at all"):
+        write_profiles(output, of_values(values[:1]), vocabulary, [], [], path)
+    assert not output.exists()
 
 
 def test_only_measured_genes_are_kept_and_named_in_the_schema(outcome_tables, provider_files):

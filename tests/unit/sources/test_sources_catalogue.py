@@ -32,6 +32,8 @@ MISTAKES = [
     ({"file": "../links"}, "file"),
     ({"file": ".links"}, "file"),
     ({"file": "links of mine.gz"}, "file"),
+    ({"file": "links;ls.gz"}, "file"),
+    ({"file": "links(1).gz"}, "file"),
     ({"listing": "dropbox https://example.org"}, "listing"),
     ({"listing": "zenodo"}, "listing"),
     ({"bytes": "12 MB"}, "bytes"),

@@ -36,9 +36,9 @@ def test_what_the_list_does_not_say_is_none(tmp_path):
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ("ACH-000001,a,,,,\n", "no SIDM id"),
-        (",a,,,,\n", "no SIDM id"),
-        ("SIDM00001,a,,,,\nSIDM00001,b,,,,\n", "SIDM00001 stands twice"),
+        ("ACH-000001,a,,,,\n", "model_id 'ACH-000001', which is not of the form SIDM"),
+        (",a,,,,\n", "row 1 of the data has no model_id"),
+        ("SIDM00001,a,,,,\nSIDM00001,b,,,,\n", "'SIDM00001' stands twice"),
     ],
 )
 def test_a_list_of_other_models_is_refused(tmp_path, rows, message):

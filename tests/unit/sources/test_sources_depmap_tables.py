@@ -96,8 +96,8 @@ def test_models_keep_their_ids_and_empty_cells_are_none(tmp_path):
     ("rows", "message"),
     [
         ("", "no row below the header line"),
-        ("SIDM00001,PT-1\n", "no ACH id"),
-        ("ACH-000001,PT-1\nACH-000001,PT-1\n", "ACH-000001 stands twice"),
+        ("SIDM00001,PT-1\n", "ModelID 'SIDM00001', which is not of the form ACH"),
+        ("ACH-000001,PT-1\nACH-000001,PT-1\n", "ModelID 'ACH-000001' stands twice"),
     ],
 )
 def test_a_list_of_other_models_is_refused(tmp_path, rows, message):

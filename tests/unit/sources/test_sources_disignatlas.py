@@ -36,5 +36,5 @@ def test_sizes_that_are_not_given_are_none(tmp_path, samples):
 def test_a_dataset_without_an_id_or_twice_is_refused(tmp_path):
     with pytest.raises(InputError, match="row 1 of the data has no dsaid"):
         datasets(tmp_path, row(dataset=""))
-    with pytest.raises(InputError, match="DSA00001 stands twice"):
+    with pytest.raises(InputError, match="dsaid 'DSA00001' stands twice"):
         datasets(tmp_path, row(), row())

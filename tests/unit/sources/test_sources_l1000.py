@@ -113,7 +113,7 @@ def test_only_genes_that_were_measured_are_landmarks(tmp_path):
     with pytest.raises(InputError, match="no gene has pr_is_lm = 1"):
         read_landmarks(path)
     path.write_text("pr_gene_id\tpr_gene_symbol\tpr_is_lm\n466\tATF1\t1\n466\tATF1\t1\n")
-    with pytest.raises(InputError, match="or stands twice"):
+    with pytest.raises(InputError, match="pr_gene_id '466' stands twice"):
         read_landmarks(path)
 
 
@@ -206,7 +206,7 @@ def test_a_parquet_table_gives_genes_in_order_of_their_ids(tmp_path):
 def test_a_profile_without_an_id_or_twice_is_refused(tmp_path):
     with pytest.raises(InputError, match="row 2 of the data has no inst_id"):
         read_profile_table(info(tmp_path, row("P:1"), row("")))
-    with pytest.raises(InputError, match="profile P:1 stands twice"):
+    with pytest.raises(InputError, match="inst_id 'P:1' stands twice"):
         read_profile_table(info(tmp_path, row("P:1"), row("P:1")))
     with pytest.raises(InputError, match="row 1 of the data has no pert_type"):
         read_profile_table(info(tmp_path, row("P:1", kind="-666")))

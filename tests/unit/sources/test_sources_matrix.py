@@ -1,7 +1,6 @@
 """Plain matrices of a user's own, in every form in which people keep them."""
 
 import gzip
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +8,7 @@ import pandas as pd
 import pytest
 
 from bulkformer.errors import InputError
-from bulkformer.sources import text_matrix
 from bulkformer.sources.reader import open_cohort
-from bulkformer.sources.tiles import Tiles
 
 GENES = ["TP53", "1-Mar", "?|100130426", "TP53"]
 SAMPLES = ["s1", "s2", "s3", "s4", "s5"]
@@ -115,38 +112,6 @@ def test_files_written_by_bgzip_are_read_to_their_end(tmp_path):
     assert open_cohort("matrix", path, None).gene_ids == ["A", "B"]
 
 
-def test_runs_of_genes_become_whole_samples_on_disk_as_in_memory():
-    values = np.random.default_rng(1).integers(0, 2**32, size=(7, 50)).astype(float)
-    values[:, 20:30] += 0.25  # expected counts keep every digit, whole counts take half the space
-    for in_memory in [1, 2**20]:
-        with Tiles(in_memory) as tiles:
-            for start, stop in [(0, 20), (20, 30), (30, 30), (30, 50)]:
-                tiles.append(values[:, start:stop])
-            np.testing.assert_array_equal(tiles.samples(0, 7), values)
-            np.testing.assert_array_equal(tiles.samples(2, 5), values[2:5])
-            assert tiles.n_genes == 50
-
-
-def test_a_scratch_file_that_cannot_grow_is_said_with_its_place(monkeypatch):
-    def full(self, content):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(tempfile.SpooledTemporaryFile, "write", full)
-    with Tiles() as tiles, pytest.raises(InputError, match=r"No space left.*set TMPDIR"):
-        tiles.append(np.ones((2, 3)))
-
-
-def test_a_matrix_is_read_twice_however_many_samples_it_has(tmp_path, monkeypatch):
-    opened = []
-    original = text_matrix.open_bytes
-    monkeypatch.setattr(
-        text_matrix, "open_bytes", lambda path: opened.append(path) or original(path)
-    )
-    counts = open_cohort("matrix", write(tmp_path / "m.tsv", genes_in_rows()), None)
-    assert len(list(counts.blocks(1))) == 5
-    assert len(opened) == 3  # the header, the identifiers, the values
-
-
 def test_order_of_the_sample_table_changes_nothing(tmp_path):
     path = write(tmp_path / "m.tsv", genes_in_rows())
     read = [
@@ -193,6 +158,7 @@ def test_a_table_whose_cells_would_shift_or_vanish_is_refused(tmp_path, text, co
         ("gene,s1\nA,1\n", "its header is one column, 'gene,s1'"),
         ("gene\ts1\t\nA\t1\t\n", "sample 2 has no id"),
         ("gene\ts1\n", "no data below the header"),
+        ('gene\ts1\n"A\t1\nB\t2\n"C\t3\n', r"stray quotation mark joins the rows from 'A\\t1"),
     ],
 )
 def test_what_is_no_matrix_is_refused(tmp_path, text, complaint):

@@ -38,9 +38,9 @@ def fold_samples(
         if value is None and len(known) == 1:
             regime = value = known[0]
         if value not in known:
+            absent = f"no {column} was named for" if value is None else f"no {column} '{value}' of"
             raise InputError(
-                f"{manifest}: no {column} '{value or ''}' of {task}, {protocol}; it has "
-                f"{', '.join(map(str, known))}"
+                f"{manifest}: {absent} {task}, {protocol}; it has {', '.join(map(str, known))}"
             )
         table = table.filter(pc.equal(table[column], value))
     folds = sorted(set(table["fold"].to_pylist()))

@@ -78,6 +78,12 @@ def control(
         },
     )
     print(f"{output}: {len(pairs)} edges, {shared} of them in {of.stem}", file=sys.stderr)
+    if kind == DEGREE_MATCHED and swaps < SWAPS_PER_EDGE * len(pairs):
+        print(
+            f"warning: {swaps} exchanges were possible, {SWAPS_PER_EDGE} an edge were wanted: the "
+            f"degrees of {of.stem} leave little to chance",
+            file=sys.stderr,
+        )
 
 
 def random_pairs(n_genes: int, n_pairs: int, rng: np.random.Generator) -> np.ndarray:

@@ -7,8 +7,9 @@ one patient, because a model that has seen one of them has seen the other.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import pandas as pd
 import pyarrow as pa
@@ -22,6 +23,7 @@ from bulkformer.sources.cell_models import read_passports
 from bulkformer.sources.depmap_tables import read_models
 
 EXAMPLES = 20
+DESCRIPTION = ["name", "lineage", "cellosaurus"]
 
 
 def cell_lines(
@@ -53,45 +55,14 @@ def identities(
     contradiction is listed. A Sanger model with several ACH ids is given to each of them that names
     no other; a model without any keeps its SIDM id as cell_line_id.
     """
-    rows: dict[str, dict[str, str | None]] = {}
-    patients: dict[str, list[str]] = {}
-    line_of: dict[str, str] = {}  # SIDM -> cell_line_id
-    conflicts = []
+    register = Register()
     for model in [] if models is None else models.to_dict("records"):
-        line = model["cell_line_id"]
-        rows[line] = {name: model[name] for name in ("name", "lineage", "cellosaurus", "sanger_id")}
-        patients[line] = [model["patient_id"]] if model["patient_id"] else []
-        if model["sanger_id"]:
-            if model["sanger_id"] in line_of:
-                conflicts.append(f"{model['sanger_id']}: {line_of[model['sanger_id']]}, {line}")
-            line_of.setdefault(model["sanger_id"], line)
-    parents: dict[str, str] = {}  # cell_line_id -> SIDM
+        register.add_model(model)
     for passport in [] if passports is None else passports.to_dict("records"):
-        sanger_id = passport["sanger_id"]
-        lines = [line_of[sanger_id]] if sanger_id in line_of else []
-        for line in passport["depmap_ids"]:
-            known = rows.get(line, {}).get("sanger_id")
-            if known not in (None, sanger_id) or (lines and line not in lines and line in rows):
-                conflicts.append(f"{sanger_id}: {line}, which DepMap calls {known or 'otherwise'}")
-            elif line not in lines and (models is None or line in rows or not lines):
-                lines.append(line)
-        for line in lines or [sanger_id]:
-            row = rows.setdefault(line, dict.fromkeys(["name", "lineage", "cellosaurus"]))
-            for name in ("name", "lineage", "cellosaurus"):
-                row[name] = row[name] or passport[name]
-            row["sanger_id"] = sanger_id
-            patients.setdefault(line, []).extend(filter(None, [passport["patient_id"]]))
-            if passport["parent"]:
-                parents[line] = passport["parent"]
-        line_of.setdefault(sanger_id, (lines or [sanger_id])[0])
-
-    parent = {
-        line: line_of[sanger_id]
-        for line, sanger_id in parents.items()
-        if line_of.get(sanger_id, line) != line
-    }
+        register.add_passport(passport, only_known_lines=models is not None)
+    rows, parent = register.rows, register.parent_lines()
     ids = sorted(rows)
-    patient_of = _patients(ids, patients, parent)
+    patient_of = _patients(ids, register.patients, parent)
     table = pd.DataFrame(
         [
             rows[line]
@@ -114,11 +85,74 @@ def identities(
         },
         "patients": int(n_patients),
         "lines_that_share_a_patient": int(table["patient_id"].duplicated(keep=False).sum()),
-        "lines_without_a_patient": sum(not patients[line] for line in ids),
-        "contradictions": len(conflicts),
-        "contradiction_examples": sorted(conflicts)[:EXAMPLES],
+        "lines_without_a_patient": sum(not register.patients[line] for line in ids),
+        "contradictions": len(register.conflicts),
+        "contradiction_examples": sorted(register.conflicts)[:EXAMPLES],
     }
     return table, content
+
+
+@dataclass
+class Register:
+    """Lines as far as they are known, while one table after the other is read.
+
+    Attributes
+    ----------
+    rows : cell_line_id -> name, lineage, cellosaurus, sanger_id
+    patients : cell_line_id -> patients that any source names
+    line_of : SIDM -> cell_line_id
+    parents : cell_line_id -> SIDM of the line that it derives from
+    conflicts : pairs of ids about which the sources contradict each other
+    """
+
+    rows: dict[str, dict[str, str | None]] = field(default_factory=dict)
+    patients: dict[str, list[str]] = field(default_factory=dict)
+    line_of: dict[str, str] = field(default_factory=dict)
+    parents: dict[str, str] = field(default_factory=dict)
+    conflicts: list[str] = field(default_factory=list)
+
+    def add_model(self, model: dict[str, str | None]) -> None:
+        """Take a row of DepMap's table; every model is a line."""
+        line, sanger_id = model["cell_line_id"], model["sanger_id"]
+        self.rows[line] = {name: model[name] for name in [*DESCRIPTION, "sanger_id"]}
+        self.patients[line] = [model["patient_id"]] if model["patient_id"] else []
+        if sanger_id:
+            if sanger_id in self.line_of:
+                self.conflicts.append(f"{sanger_id}: {self.line_of[sanger_id]}, {line}")
+            self.line_of.setdefault(sanger_id, line)
+
+    def add_passport(self, passport: dict[str, Any], *, only_known_lines: bool) -> None:
+        """Take a row of the passports; it fills what the lines that it means do not say.
+
+        With `only_known_lines`, ACH ids that DepMap does not have make no further lines.
+        """
+        sanger_id = passport["sanger_id"]
+        lines = [self.line_of[sanger_id]] if sanger_id in self.line_of else []
+        for line in passport["depmap_ids"]:
+            known = self.rows.get(line, {}).get("sanger_id")
+            another = lines and line not in lines and line in self.rows
+            if known not in (None, sanger_id) or another:
+                self.conflicts.append(
+                    f"{sanger_id}: {line}, which DepMap calls {known or 'otherwise'}"
+                )
+            elif line not in lines and (not only_known_lines or line in self.rows or not lines):
+                lines.append(line)
+        for line in lines or [sanger_id]:
+            row = self.rows.setdefault(line, dict.fromkeys(DESCRIPTION))
+            row |= {name: row[name] or passport[name] for name in DESCRIPTION}
+            row["sanger_id"] = sanger_id
+            self.patients.setdefault(line, []).extend(filter(None, [passport["patient_id"]]))
+            if passport["parent"]:
+                self.parents[line] = passport["parent"]
+        self.line_of.setdefault(sanger_id, (lines or [sanger_id])[0])
+
+    def parent_lines(self) -> dict[str, str]:
+        """Return the line from which a line derives, for those that have one."""
+        return {
+            line: self.line_of[sanger_id]
+            for line, sanger_id in self.parents.items()
+            if self.line_of.get(sanger_id, line) != line
+        }
 
 
 def _patients(

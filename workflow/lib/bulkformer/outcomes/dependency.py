@@ -7,7 +7,9 @@ because its lines may stand in another order.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
@@ -59,52 +61,83 @@ def dependency(
         )
     second = aligned(other, vocabulary, gene_rows, line_of) if other else {}
 
-    counts = {"unknown_line": 0, "repeated_line": 0, "values_missing_in_all": 0}
-    written, rows, binary = set(), 0, True
-
-    def batches() -> Iterator[pa.Table]:
-        nonlocal rows, binary
-        for models, values in main.blocks():
-            for model, row in zip(models, values, strict=True):
-                line = line_of.get(model)
-                if line is None or line in written:
-                    counts["unknown_line" if line is None else "repeated_line"] += 1
-                    continue
-                written.add(line)
-                first = row[columns]
-                extra = second.get(line, np.full(len(columns), np.nan, dtype=np.float32))
-                binary &= bool(np.isin(first[~np.isnan(first)], (0, 1)).all())
-                present = ~(np.isnan(first) & np.isnan(extra))
-                counts["values_missing_in_all"] += int((~present).sum())
-                rows += int(present.sum())
-                scores = (first, extra) if effect else (extra, first)
-                yield long_rows(gene_ids, line, scores, release, present)
-
+    tally = Tally()
+    batches = (
+        long_rows(gene_ids, line, (first, extra) if effect else (extra, first), release)
+        for line, first, extra in known_lines(main, columns, second, line_of, tally)
+    )
     with (
         atomic(output) as partial,
         pq.ParquetWriter(partial, DEPENDENCY, compression="zstd") as writer,
     ):
-        for group in _grouped(batches()):
+        for group in _grouped(batches):
             writer.write_table(group)
-        if not written:
+        if not tally.lines:
             raise InputError(
                 f"{main.path}: none of its lines is in {cell_lines.name}; check that both are of "
                 "one provider"
             )
     content = {
-        "dropped": {name: n for name, n in (counts | gene_content["dropped"]).items() if n},
+        "dropped": {
+            name: n for name, n in {**tally.dropped, **gene_content["dropped"]}.items() if n
+        },
         "joined": gene_content["joined"]
         | {
-            "cell_lines": len(written),
-            "lines_only_in_probability": len(set(second) - written),
-            "lines_without_probability": len(written - set(second)) if other else 0,
+            "cell_lines": len(tally.lines),
+            "lines_only_in_probability": len(set(second) - tally.lines),
+            "lines_without_probability": len(tally.lines - set(second)) if other else 0,
         },
         "genes_in_several_columns": gene_content["repeated"],
-        "binary": binary,  # calls in place of scores: no ranking within a line
+        "binary": tally.binary,  # calls in place of scores: no ranking within a line
         "release": release,
     }
     files = [path for path in [effect, probability] if path]
-    finish_summary(summary, rows, content, (files, licence or []))
+    finish_summary(summary, tally.rows, content, (files, licence or []))
+
+
+@dataclass
+class Tally:
+    """What was seen while the lines went by.
+
+    Attributes
+    ----------
+    lines : cell_line_ids that were written
+    rows : values that were written
+    binary : whether all scores of the main table are 0 or 1
+    dropped : {reason: number} of lines, and of values that neither table has
+    """
+
+    lines: set[str] = field(default_factory=set)
+    rows: int = 0
+    binary: bool = True
+    dropped: Counter[str] = field(default_factory=Counter)
+
+
+def known_lines(
+    main: Scores,
+    columns: list[int],
+    second: dict[str, np.ndarray],
+    line_of: dict[str, str],
+    tally: Tally,
+) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """Yield cell_line_id, scores of the main and of the second table, each float32 [n_genes].
+
+    `columns` are those of the main table; of a line that stands twice the first row holds.
+    """
+    absent = np.full(len(columns), np.nan, dtype=np.float32)
+    for models, values in main.blocks():
+        for model, row in zip(models, values, strict=True):
+            line = line_of.get(model)
+            if line is None or line in tally.lines:
+                tally.dropped["unknown_line" if line is None else "repeated_line"] += 1
+                continue
+            first, extra = row[columns], second.get(line, absent)
+            missing = int((np.isnan(first) & np.isnan(extra)).sum())
+            tally.lines.add(line)
+            tally.binary &= bool(np.isin(first[~np.isnan(first)], (0, 1)).all())
+            tally.dropped["values_missing_in_all"] += missing
+            tally.rows += len(columns) - missing
+            yield line, first, extra
 
 
 def one_column_a_gene(
@@ -141,10 +174,9 @@ def long_rows(
     line: str,
     scores: tuple[np.ndarray, np.ndarray],
     release: str,
-    present: np.ndarray,
 ) -> pa.Table:
-    """Return the rows of one line for the genes that `present` marks; NaN becomes null."""
-    chosen = np.flatnonzero(present)
+    """Return the rows of one line for the genes that have any score; NaN becomes null."""
+    chosen = np.flatnonzero(~(np.isnan(scores[0]) & np.isnan(scores[1])))
     return pa.table(
         {
             "gene_id": pa.array([gene_ids[gene] for gene in chosen], pa.string()),

@@ -117,7 +117,11 @@ def write_profiles(
             writer.write_table(_batch(table.iloc[at], level[at], values, schema))
             rows += len(at)
             missing += int(np.isnan(values).sum())
-            least, most = min(least, np.nanmin(values)), max(most, np.nanmax(values))
+            # Unlike nanmin and nanmax, these take a block without any value.
+            least = np.fmin(least, np.fmin.reduce(values, axis=None))
+            most = np.fmax(most, np.fmax.reduce(values, axis=None))
+        if not np.isfinite(least):
+            raise InputError(f"{path}: the chosen profiles have no value at all; fetch it again")
     kept = table[chosen]
     treated = kept["kind"] == "treated"
     dropped = source.left_out | {

@@ -14,7 +14,8 @@ from bulkformer.errors import InputError
 CHECKSUM = re.compile(r"sha256:[0-9a-f]{64}|md5:[0-9a-f]{32}")
 LISTING = re.compile(r"(zenodo|figshare|gdc|ncbi) https?://\S+")
 NAME = re.compile(r"[a-z0-9_]+")
-FILE_NAME = re.compile(r"[A-Za-z0-9_][^/\s]*")
+# Names stand in commands and paths: nothing that a shell or a pattern reads as anything else.
+FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+=@%-]*")
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ def _source(cells: list[str], where: str) -> Source:
     require(
         "file",
         bool(FILE_NAME.fullmatch(row["file"])),
-        "write a file name without slash or blank that does not begin with a dot",
+        "use letters, digits and _ . + = @ % - and begin with a letter, a digit or _",
     )
     require(
         "listing",

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from bulkformer.errors import InputError
-from bulkformer.sources.fields import read_fields
+from bulkformer.sources.fields import check_ids, read_fields
 
 REQUIRED = {"sanger_id": "model_id", "name": "model_name", "patient_id": "patient_id"}
 OPTIONAL = {
@@ -29,14 +28,7 @@ def read_passports(path: Path) -> pd.DataFrame:
     model has no SIDM id or stands twice.
     """
     models = read_fields(path, REQUIRED, OPTIONAL)
-    for row, sanger_id in enumerate(models["sanger_id"]):
-        if sanger_id is None or not SIDM.fullmatch(sanger_id):
-            raise InputError(
-                f"{path}: row {row + 1} of the data has the model_id '{sanger_id}', which is no "
-                "SIDM id; give the model list of Cell Model Passports"
-            )
-    if repeated := sorted(models["sanger_id"][models["sanger_id"].duplicated()]):
-        raise InputError(f"{path}: model {repeated[0]} stands twice; keep one row")
+    check_ids(models, "sanger_id", path, "model_id", SIDM)
     models["depmap_ids"] = [
         list(dict.fromkeys(part.strip() for part in re.split(r"[;,]", ids or "") if part.strip()))
         for ids in models["depmap_ids"]

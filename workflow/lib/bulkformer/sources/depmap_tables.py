@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.csv
 
 from bulkformer.errors import InputError
-from bulkformer.sources.fields import read_fields
+from bulkformer.sources.fields import check_ids, read_fields
 from bulkformer.sources.text_matrix import PARSE_BYTES, UNREADABLE, open_bytes, read_header
 
 MODEL_REQUIRED = {"cell_line_id": "ModelID", "patient_id": "PatientID"}
@@ -56,14 +56,7 @@ def read_models(path: Path) -> pd.DataFrame:
     """
     refuse_web_page(path)
     models = read_fields(path, MODEL_REQUIRED, MODEL_OPTIONAL)
-    for row, model in enumerate(models["cell_line_id"]):
-        if model is None or not ACH.fullmatch(model):
-            raise InputError(
-                f"{path}: row {row + 1} of the data has the ModelID '{model}', which is no ACH id; "
-                "give Model.csv of a DepMap release"
-            )
-    if repeated := sorted(models["cell_line_id"][models["cell_line_id"].duplicated()]):
-        raise InputError(f"{path}: model {repeated[0]} stands twice; keep one row")
+    check_ids(models, "cell_line_id", path, "ModelID", ACH)
     return models
 
 

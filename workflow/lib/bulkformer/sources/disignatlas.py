@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from bulkformer.errors import InputError
-from bulkformer.sources.fields import read_fields
+from bulkformer.sources.fields import check_ids, read_fields
 
 REQUIRED = {
     "dataset_id": "dsaid",
@@ -34,11 +33,7 @@ def read_datasets(path: Path) -> pd.DataFrame:
     Raises InputError if a dataset has no id or stands twice.
     """
     table = read_fields(path, REQUIRED, OPTIONAL)
-    anonymous = table["dataset_id"].isna().to_numpy()
-    if anonymous.any():
-        raise InputError(f"{path}: row {int(anonymous.argmax()) + 1} of the data has no dsaid")
-    if repeated := table["dataset_id"][table["dataset_id"].duplicated()].tolist():
-        raise InputError(f"{path}: dataset {repeated[0]} stands twice; keep one row")
+    check_ids(table, "dataset_id", path, "dsaid")
     found = [SAMPLES.fullmatch(text or "") for text in table.pop("samples")]
     table["n_control"] = pd.Series([int(m[1]) if m else None for m in found], dtype=object)
     table["n_case"] = pd.Series([int(m[2]) if m else None for m in found], dtype=object)

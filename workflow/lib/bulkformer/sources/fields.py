@@ -6,6 +6,7 @@ names to theirs, and what is missing is reported with the columns that are there
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from bulkformer.errors import InputError
-from bulkformer.sources.samples import read_sample_table
+from bulkformer.sources.samples import parse_columns, read_sample_table
 
 # How these providers spell "not available", beside those that every sample table may use.
 NOTHING = frozenset(
@@ -22,20 +23,8 @@ NOTHING = frozenset(
 
 
 def parse_mapping(text: str, key: str) -> dict[str, str]:
-    """Return {our name: their name} of "ours=theirs;ours=theirs".
-
-    `key` is the config key that the message of an InputError names.
-    """
-    mapping: dict[str, str] = {}
-    for part in filter(None, (part.strip() for part in text.split(";"))):
-        ours, separator, theirs = (piece.strip() for piece in part.partition("="))
-        if not (ours and separator and theirs) or ours in mapping:
-            raise InputError(
-                f"config, {key}: cannot read '{part}'; write ours=theirs;ours=theirs, each of our "
-                "names once"
-            )
-        mapping[ours] = theirs
-    return mapping
+    """Return {our name: their name} of the "ours=theirs;ours=theirs" at a config key."""
+    return parse_columns(text, f"config, {key}")
 
 
 def read_fields(
@@ -69,6 +58,28 @@ def read_fields(
         else:
             fields[ours] = pd.Series([None] * len(table), dtype=object)
     return pd.DataFrame(fields, dtype=object)
+
+
+def check_ids(
+    table: pd.DataFrame, column: str, path: Path, theirs: str, form: re.Pattern[str] | None = None
+) -> None:
+    """Raise InputError for the first row whose id is absent or not of `form`, or stands twice.
+
+    `theirs` is the name of the column in the provider's file.
+    """
+    ids = table[column].tolist()
+    for row, value in enumerate(ids, start=1):
+        if value is None:
+            raise InputError(
+                f"{path}: row {row} of the data has no {theirs}; fill it, or remove it"
+            )
+        if form and not form.fullmatch(value):
+            raise InputError(
+                f"{path}: row {row} of the data has the {theirs} '{value}', which is not of the "
+                f"form {form.pattern}; give the provider's file"
+            )
+    if repeated := table[column][table[column].duplicated()].tolist():
+        raise InputError(f"{path}: {theirs} '{repeated[0]}' stands twice; keep one row")
 
 
 def nothing_to_none(values: Sequence[object]) -> list[object]:

@@ -7,6 +7,7 @@ them; only the measured ones are read. `-666` stands for "missing" everywhere.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bulkformer.errors import InputError
-from bulkformer.sources.fields import numbers, read_fields
+from bulkformer.sources.fields import check_ids, numbers, read_fields
 from bulkformer.sources.hdf5_links import check_links
 from bulkformer.sources.perturbation import COLUMNS, Blocks, Profiles, stripes, unpacked
 
@@ -37,6 +38,7 @@ MICROMOLAR = {"um": 1.0, "µm": 1.0, "μm": 1.0, "nm": 1e-3, "mm": 1e3}
 MISSING = -666
 MATRIX, PROFILE_IDS, GENE_IDS = "0/DATA/0/matrix", "0/META/COL/id", "0/META/ROW/id"
 TABLE_ROWS = 4096
+ENTREZ = re.compile(r"\d+")
 
 
 def read_profile_table(path: Path, perturbagens: Path | None = None) -> pd.DataFrame:
@@ -47,13 +49,10 @@ def read_profile_table(path: Path, perturbagens: Path | None = None) -> pd.DataF
     if a profile has no id or type, or stands twice.
     """
     table = read_fields(path, PROFILE, PROFILE_OPTIONAL)
-    for name in ["profile_id", "perturbagen_type"]:
-        absent = table[name].isna().to_numpy()
-        if absent.any():
-            row = int(absent.argmax()) + 1
-            raise InputError(f"{path}: row {row} of the data has no {PROFILE[name]}")
-    if repeated := table["profile_id"][table["profile_id"].duplicated()].tolist():
-        raise InputError(f"{path}: profile {repeated[0]} stands twice; keep one row")
+    check_ids(table, "profile_id", path, "inst_id")
+    untyped = table["perturbagen_type"].isna().to_numpy()
+    if untyped.any():
+        raise InputError(f"{path}: row {int(untyped.argmax()) + 1} of the data has no pert_type")
     scale = [MICROMOLAR.get((unit or "").casefold(), np.nan) for unit in table["dose_unit"]]
     hours = [1.0 if unit in ("h", None) else np.nan for unit in table["time_unit"]]
     dose = np.array([_dose(value) for value in table["dose"]])
@@ -92,8 +91,7 @@ def read_landmarks(path: Path) -> pd.DataFrame:
     genes = genes[genes["landmark"] == "1"].reset_index(drop=True)
     if not len(genes):
         raise InputError(f"{path}: no gene has pr_is_lm = 1; give gene_info of GSE92742")
-    if genes["entrez"].isna().any() or genes["entrez"].duplicated().any():
-        raise InputError(f"{path}: a measured gene has no pr_gene_id, or stands twice")
+    check_ids(genes, "entrez", path, "pr_gene_id", ENTREZ)
     return genes[["entrez", "symbol"]]
 
 
@@ -217,7 +215,7 @@ def _columns(
     gene_ids: list[str], genes: pd.DataFrame, path: Path
 ) -> tuple[np.ndarray, pd.DataFrame]:
     """Return the matrix columns of the landmark genes, and these genes, both by Entrez id."""
-    genes = genes.iloc[np.argsort([_entrez(name) for name in genes["entrez"]], kind="stable")]
+    genes = genes.iloc[np.argsort(genes["entrez"].astype(int), kind="stable")]
     position = {gene: at for at, gene in enumerate(gene_ids)}
     absent = [gene for gene in genes["entrez"] if gene not in position]
     if absent:
@@ -243,10 +241,6 @@ def _match(
     if len(set(found)) < len(found):
         raise InputError(f"{path}: a profile stands twice in the matrix; fetch it again")
     return at, table.iloc[found].reset_index(drop=True)
-
-
-def _entrez(name: str) -> int:
-    return int(name) if name.isdigit() else 0
 
 
 def _dose(value: str | None) -> float:

@@ -49,15 +49,18 @@ TCGA_SAMPLE_TYPES = {
 BARCODE = re.compile(r"^TCGA[-.](\w{2})[-.](\w{4})(?:[-.](\d{2})[A-Z]?(?:[-.].*)?)?$")
 
 
-def parse_columns(text: str) -> dict[str, str]:
-    """Return {our name: their name} of "ours=theirs;ours=theirs", or raise InputError."""
+def parse_columns(text: str, place: str = "cohorts table, sample_columns") -> dict[str, str]:
+    """Return {our name: their name} of "ours=theirs;ours=theirs".
+
+    `place` is where the message of an InputError says that it stands.
+    """
     columns: dict[str, str] = {}
     for part in filter(None, (part.strip() for part in text.split(";"))):
         ours, separator, theirs = (piece.strip() for piece in part.partition("="))
         if not (ours and separator and theirs) or ours in columns:
             raise InputError(
-                f"sample_columns '{text}': cannot read '{part}'; write ours=theirs;ours=theirs, "
-                "each of our names once"
+                f"{place}: cannot read '{part}'; write ours=theirs;ours=theirs, each of our names "
+                "once"
             )
         columns[ours] = theirs
     return columns

@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import itertools
 import re
 import zlib
 from collections.abc import Iterator, Sequence
@@ -87,6 +88,12 @@ class TextMatrix:
         for batch in self._batches(texts=positions):
             for cells, column in zip(found, batch.columns, strict=True):
                 cells += [cell.strip() for cell in column.to_pylist()]
+        for cell in itertools.chain(*found):
+            if "\n" in cell:
+                raise InputError(
+                    f"{self.path}: a stray quotation mark joins the rows from {cell[:40]!r} on; "
+                    "remove it"
+                )
         return found
 
     def rows(self) -> Iterator[np.ndarray]:
