@@ -164,4 +164,4 @@ class Provider:
 
     def _sheet(self) -> bytes:
         """What the sample sheet made of `_hits` must hold."""
-        return b"TCGA-LAML\tTCGA-AA-0001\tTCGA-AA-0001-01A\tPrimary Tumor\n"
+        return b"TCGA-LAML\tTCGA-AA-0001\tTCGA-AA-0001-01A\tPrimary Tumor\t\n"

@@ -37,6 +37,9 @@ class Gdc:
                     "file_size": len(body),
                     "data_category": "Transcriptome Profiling",
                     "data_type": "Gene Expression Quantification",
+                    "associated_entities": [
+                        {"entity_submitter_id": f"TCGA-AA-{at:04d}-01A-11R-A000-07"}
+                    ],
                     "cases": [
                         {
                             "submitter_id": f"TCGA-AA-{at:04d}",
@@ -85,6 +88,7 @@ def test_counts_and_sheet_of_the_gdc_are_what_the_reader_reads(gdc, server, tmp_
     counts = open_cohort("gdc", tar, sheet)
     assert counts.samples["sample_id"].tolist() == [f"TCGA-AA-{at:04d}-01A" for at in range(5)]
     assert counts.samples["sample_type"].unique().tolist() == ["Primary Tumor"]
+    assert counts.samples["aliquot_id"][4] == "TCGA-AA-0004-01A-11R-A000-07"
     assert [value for _, values in counts.blocks() for value in values[:, 0]] == [0, 1, 2, 3, 4]
     assert read_lock(lock)["gdc/star_counts.tar"]["version"] == RELEASE
     # Three pages for both downloads together: counts and sheet speak of one list.

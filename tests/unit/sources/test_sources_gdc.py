@@ -91,6 +91,22 @@ def test_aliquots_of_one_sample_stay_apart(cart):
     assert samples["sample_id"].is_unique
 
 
+def test_aliquots_bear_their_barcodes_where_the_sheet_names_them(cart):
+    cart.add("dddd", [4, 4, 4], "TCGA-AA-0001-01A")
+    cart.open()
+    header, *rows = cart.sheet.read_text().splitlines()
+    barcodes = [f"TCGA-AA-000{at}-01A-11R-A0{at}0-07" for at in range(len(rows))]
+    lines = [f"{header}\tAliquot ID"] + [
+        f"{row}\t{each}" for row, each in zip(rows, barcodes, strict=True)
+    ]
+    cart.sheet.write_text("\n".join(lines) + "\n")
+    samples = open_cohort("gdc", cart.tar, cart.sheet).samples
+    named = dict(zip(samples["file_id"].str[:4], samples["sample_id"], strict=True))
+    by_file = dict(zip((row[:4] for row in rows), barcodes, strict=True))
+    assert (named["bbbb"], named["dddd"]) == (by_file["bbbb"], by_file["dddd"])
+    assert named["aaaa"] not in barcodes  # alone in its sample
+
+
 def test_sheets_without_sample_type_take_it_from_the_barcode(cart):
     cart.open()
     text = cart.sheet.read_text().replace("Sample Type", "Tissue Type")

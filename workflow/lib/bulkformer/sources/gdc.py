@@ -33,8 +33,9 @@ SHEET = {
 def read(files: CohortFiles) -> Counts:
     """Open a tar (plain or compressed) of STAR counts and its sample sheet.
 
-    `sample_id` is the Sample ID; where several files share one (aliquots of one sample), each gets
-    the first eight characters of its File ID appended. Raises InputError if tar and sheet do not
+    `sample_id` is the Sample ID; where several files share one, it is the barcode of the aliquot if
+    the sheet has a column Aliquot ID, else the Sample ID with the first eight characters of the
+    File ID. Raises InputError if tar and sheet do not
     name the same files, if a member's name leads out of the tar, or if gene orders differ.
     """
     path = files.expression
@@ -79,6 +80,8 @@ def _sheet(path: Path, columns: dict[str, str]) -> pd.DataFrame:
     sheet = select(table, SHEET, path)
     if "Sample Type" in table:  # sheets since 2024 split it into tissue type and tumour descriptor
         sheet["sample_type"] = table["Sample Type"]
+    # Only sheets of the download step name the aliquot, whose barcodes sort as TCGA ranks them.
+    sheet["aliquot_id"] = table.get("Aliquot ID")
     sheet = sheet.assign(**select(table, columns, path))
     sheet = sheet[sheet["file_name"].fillna("").str.endswith(SUFFIX)].reset_index(drop=True)
     for column in ["file_id", "study_id", "patient_id", "sample_id", "sample_type"]:
@@ -122,7 +125,8 @@ def _match(names: list[str], sheet: pd.DataFrame, path: Path, sheet_path: Path) 
     samples["cancer_type"] = samples["study_id"].str.removeprefix("TCGA-")
     samples = from_barcodes(samples)
     shared = samples["sample_id"].duplicated(keep=False)
-    aliquot = samples["sample_id"] + "_" + samples["file_id"].str[:8]
+    unnamed = samples["sample_id"] + "_" + samples["file_id"].str[:8]
+    aliquot = samples["aliquot_id"].where(samples["aliquot_id"].notna(), unnamed)
     samples["sample_id"] = samples["sample_id"].mask(shared, aliquot)
     check_unique(samples["sample_id"].tolist(), sheet_path)
     return complete(samples, sheet_path)

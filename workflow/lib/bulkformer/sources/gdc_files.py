@@ -29,10 +29,11 @@ FIELDS = [
     *("file_id", "file_name", "md5sum", "file_size", "data_category", "data_type"),
     *("cases.submitter_id", "cases.project.project_id"),
     *("cases.samples.submitter_id", "cases.samples.sample_type"),
+    "associated_entities.entity_submitter_id",  # the aliquot
 ]
-# As the sample sheet of the portal calls them.
+# As the sample sheet of the portal calls them; it does not name the aliquot.
 SHEET = ["File ID", "File Name", "Data Category", "Data Type"]
-SHEET += ["Project ID", "Case ID", "Sample ID", "Sample Type"]
+SHEET += ["Project ID", "Case ID", "Sample ID", "Sample Type", "Aliquot ID"]
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
@@ -68,7 +69,10 @@ def fetch_counts(address: str, part: Path) -> str:
 
 
 def write_sheet(address: str, part: Path) -> str:
-    """Write the sample sheet of the same files, as the portal gives it; return the data release."""
+    """Write the sample sheet of the same files; return the data release.
+
+    It is that of the portal with a last column, Aliquot ID.
+    """
     kept = listed_files(address, part.parent)
     rows = []
     for file in sorted(kept["files"], key=lambda file: file["file_name"]):
@@ -80,6 +84,7 @@ def write_sheet(address: str, part: Path) -> str:
             ", ".join(case["submitter_id"] for case in cases),
             ", ".join(sample["submitter_id"] for sample in samples),
             ", ".join(sample["sample_type"] for sample in samples),
+            ", ".join(each["entity_submitter_id"] for each in file.get("associated_entities", [])),
         ]
         rows.append("\t".join(cells) + "\n")
     with atomic(part) as partial:
@@ -169,6 +174,8 @@ def _checked(hit: Any, address: str) -> dict:
         for sample in take(case, "samples", list, address):
             take(sample, "submitter_id", str, address)
             take(sample, "sample_type", str, address)
+    for entity in hit.get("associated_entities", []):
+        take(entity, "entity_submitter_id", str, address)
     for key, form in [("file_id", UUID), ("file_name", FILE_NAME), ("md5sum", MD5)]:
         if not form.fullmatch(hit[key]):
             raise InputError(f"{address}: the {key} '{hit[key]}' cannot be; try again later")
