@@ -108,6 +108,8 @@ def test_the_inventory_names_every_file_with_its_licence(project, results):
         assert row.licence
         assert row.citation
     assert set(inventory["checked"]) == {"simulated"}
+    of_cohorts = {"archs4", "gdc", "gtex", "disignatlas", "toil", "depmap", "recount3"}
+    assert of_cohorts | {"string", "go", "ensembl", "hgnc", "gdsc"} <= set(inventory["source"])
     page = (results / "report/data.html").read_text()
     assert len(page) < 3_000_000
     for word in ("simulated", "overlap", *inventory["source"].unique()):

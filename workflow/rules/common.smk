@@ -186,9 +186,17 @@ def labelled_cohort(dataset):
 
 
 def embeddings_of(cohort, file):
-    """A file of every model that embeds a cohort; none for a cohort that no task embeds."""
+    """A file of every model with an embedding of its own; none for a cohort that no task embeds.
+
+    Several rows may differ in the head alone, and an embedding by log_tpm is the expression itself.
+    """
     models = models_of("disease_annotation") if cohort in embedded_cohorts() else []
-    return [f"<results>/embed/{model}/{cohort}/{file}" for model in models]
+    own = {}
+    for model in models:
+        row = MODELS[model]
+        if row["embedder"] != "log_tpm":
+            own.setdefault((row["embedder"], row["weights"], row["settings"]), model)
+    return [f"<results>/embed/{model}/{cohort}/{file}" for model in own.values()]
 
 
 def cohorts_of(task):
@@ -292,6 +300,8 @@ for cohort in all_cohorts():
     for column in ["expression", "samples"]:
         place = f"{config['tables']['cohorts']}, cohort {cohort}, {column}"
         check_on_disk(COHORTS[cohort][column], place)
+        if COHORTS[cohort][column]:
+            resource(COHORTS[cohort][column])
 
 
 wildcard_constraints:

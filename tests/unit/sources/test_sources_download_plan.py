@@ -53,7 +53,7 @@ def test_the_plan_says_what_comes_and_what_a_person_has_to_do(say):
     }
     assert "archs4/a.h5 45.0 GB to fetch" in text
     assert "3 files are to be fetched: 45.0 GB for 1 of them, the size of 2 is not stated" in text
-    for part in ["research only, https://x/terms", "Ask Ann", "sources.accept_licence", "by_hand"]:
+    for part in ["research only, https://x/terms", "Ask Ann", "accept_licence: [gdsc]", "by_hand"]:
         assert part in text
 
 

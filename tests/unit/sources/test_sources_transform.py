@@ -1,11 +1,14 @@
 """Values that a provider logged become linear again, or are refused."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from bulkformer.errors import InputError
 from bulkformer.sources.reader import open_cohort
+from bulkformer.sources.transform import undo
 
 COUNTS = np.array([[0, 1, 2, 1000], [5.5, 0, 3, 2**31]])
 LOGGED = {
@@ -82,3 +85,18 @@ def test_a_missing_logarithm_is_refused(tmp_path):
 def test_an_unknown_transform_is_refused_before_values_are_read(tmp_path):
     with pytest.raises(InputError, match=r"known are log2\(x\+1\)"):
         cohort(tmp_path, COUNTS, "log10")
+
+
+@pytest.mark.parametrize("digits", [4, 6, 15])
+def test_counts_come_back_whole_from_logarithms_with_few_digits(digits):
+    counts = np.array([[0, 1, 251, 3_000], [7, 12, 1_000_000, 83_000_001]], dtype=float)
+    logged = np.round(np.log2(counts + 1), digits)
+    restored = undo(logged, "log2(x+1)", ["a", "b"], list("wxyz"), Path("m.tsv"))
+    assert (restored == np.rint(restored)).all()
+    np.testing.assert_allclose(restored, counts, rtol=4e-5)
+
+
+def test_expected_counts_keep_their_fractions():
+    counts = np.array([[0.5, 1.25, 1000.0]])
+    restored = undo(np.log2(counts + 1), "log2(x+1)", ["a"], list("xyz"), Path("m.tsv"))
+    np.testing.assert_allclose(restored, counts, rtol=1e-12)

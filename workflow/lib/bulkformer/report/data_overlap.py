@@ -26,7 +26,7 @@ def overlap_table(inputs: DataInputs) -> Table:
             *KINDS.values(),
             Column("On which side of the split", wide=True),
             Column(
-                "Copies found by expression alone", True,
+                "Known copies that expression finds too", True,
                 "of the pairs that share an id: how well expression does where no id tells",
             ),
         ],

@@ -112,6 +112,9 @@ def recovery_table(inputs: Inputs) -> Table:
                 *(
                     count_cell(recovery.get(name))
                     if name.startswith("n_")
+                    # Not a figure of the graph: shown beside the one that correlations made.
+                    else text_cell(MISSING)
+                    if name == "correlation_auroc" and recovery.get("graph") != "coexpression"
                     else decimal_cell(recovery.get(name))
                     for name in shown
                 ),

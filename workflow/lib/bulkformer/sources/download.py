@@ -256,8 +256,9 @@ def _not_fetched(output: Path, problems: list[str], listing: str, offline: bool)
         f"fetch it where there is a network, put it at {output.absolute()} or write its path in "
         "the url column of the sources table, or switch sources.offline off"
         if offline
-        else "correct the sources table, try again later, or download the file yourself and write "
-        "its path in the url column"
+        else "if this machine has no network, set sources.offline and put the file at "
+        f"{output.absolute()}, or name a server or folder that has it in sources.mirror; else "
+        "correct the sources table, or try again later"
     )
     if offline and listing and not problems:
         problems = [f"{listing} (size unknown): offline"]

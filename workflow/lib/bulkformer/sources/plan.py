@@ -44,7 +44,7 @@ def plan(
     states = {name: _state(rows[name], resources, chosen) for name in sorted(needed or [])}
     sizes = {name: rows[name].bytes or lock.get(name, {}).get("bytes") for name in states}
     _print_table(states, sizes, rows)
-    _print_sums(states, sizes, resources, table)
+    _print_sums(states, sizes, resources, table, chosen["accept_licence"])
     write_json(output, {"settings": chosen, "files": states})
 
 
@@ -72,7 +72,11 @@ def _print_table(states: dict[str, str], sizes: dict[str, int | None], rows: dic
 
 
 def _print_sums(
-    states: dict[str, str], sizes: dict[str, int | None], resources: Path, table: Path
+    states: dict[str, str],
+    sizes: dict[str, int | None],
+    resources: Path,
+    table: Path,
+    accepted: list[str],
 ) -> None:
     coming = [name for name, state in states.items() if state in (FETCH, PACK)]
     known = [sizes[name] for name in coming if sizes[name] is not None]
@@ -82,8 +86,10 @@ def _print_sums(
         f"{len(coming)} files are to be fetched: {in_words(sum(known))} for {len(known)} of them, "
         f"the size of {len(coming) - len(known)} is not stated; {in_words(free)} are free"
     )
+    refused = sorted({name.partition("/")[0] for name in states if states[name] == NOT_ACCEPTED})
     remedies = {
-        NOT_ACCEPTED: "sources.accept_licence in the config names the sources that you accept",
+        NOT_ACCEPTED: "those who accept all of them write in the config: "
+        f"sources: {{accept_licence: [{', '.join(sorted({*accepted, *refused}))}]}}",
         BY_HAND: f"put them at {resources}/by_hand/<source>/<file>, or a path into {table}",
         OFFLINE: f"put them at {resources}/<source>/<file>, or switch sources.offline off",
     }

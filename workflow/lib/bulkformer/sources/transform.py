@@ -84,6 +84,8 @@ def undo(
 ) -> np.ndarray:
     """Return linear float64 [n, n_genes] of logged `values`; no expression is exactly 0.
 
+    Where all values are whole numbers within the digits of the file, they are exactly that.
+
     Raises InputError naming gene and sample of the first value that `transform` cannot give.
     """
     form = TRANSFORMS[transform]
@@ -102,6 +104,9 @@ def undo(
         )
     restored = np.exp(values * form.scale)
     restored -= form.offset
+    whole = np.rint(restored)
+    if (np.abs(restored - whole) <= ROUNDING * form.scale * (whole + 1)).all():
+        restored = whole  # counts, but for the digits that the logarithms were written with
     if form.zero:  # an offset of 1 gives back exact zeros by itself
         restored[values <= form.zero + ROUNDING] = 0
     return restored

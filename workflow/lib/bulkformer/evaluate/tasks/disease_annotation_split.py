@@ -73,10 +73,12 @@ def _folds(
             file=sys.stderr,
         )
     if len(classes) < 2:
+        kept = ", where strict keeps one sample of a patient" if protocol == "strict" else ""
         raise InputError(
             f"{path}: {len(classes)} classes of '{dataset['label']}' have at least {min_groups} "
-            f"{what} groups, two are needed for dataset {name}; add samples, lower its folds, or "
-            "take the dataset out of evaluate.disease_annotation.datasets"
+            f"{what} groups{kept}, two are needed for dataset {name}; add samples, lower its "
+            "folds, group by another column, or take the dataset out of "
+            "evaluate.disease_annotation.datasets"
         )
     if n_folds < folds:
         print(f"{name}: {n_folds} folds, as the smallest class has no more groups", file=sys.stderr)
