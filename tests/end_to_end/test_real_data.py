@@ -19,8 +19,10 @@ def results(root, development_data, tmp_path_factory):
     shutil.copytree(root / "tests/end_to_end/real_data", folder / "tests/end_to_end/real_data")
     run = snakemake(
         folder,
+        "all",
+        "data",
         *("--cores", "2", "--resources", "gpu=8", "--show-failed-logs", "--quiet", "progress"),
-        *("all", "data", "--configfile", "config/config.yaml", CONFIG),
+        *("--configfile", "config/config.yaml", CONFIG),
         BULKFORMER_DATA=str(development_data),
     )
     assert run.returncode == 0, run.stdout[-5000:]
