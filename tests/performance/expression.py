@@ -44,6 +44,7 @@ CHUNKS = (500, 500)  # genes x samples; upstream states none
 THREADS = 2
 CORPUS = 700_000  # samples of the whole of ARCHS4
 KERNEL_SAMPLES = 256
+KERNEL_TURNS = 25  # of hundredths of a second each: a median of few would be luck
 
 READ_BARELY = """
 import sys, h5py
@@ -252,7 +253,7 @@ def main() -> None:
                 write_archs4(partial, counts, n_samples)
                 partial.rename(path)
         rows = [Row("simulate the files", time.perf_counter() - start)]
-        kernel_rows, kernel_bars = measure_kernel(counts, genes, annotation, 5 if full else 3)
+        kernel_rows, kernel_bars = measure_kernel(counts, genes, annotation, KERNEL_TURNS)
         del counts
         small, large = files
         more_rows, more_bars = measure_conversion(small, large, genes, scratch, 3 if full else 1)
