@@ -146,33 +146,10 @@ def run_folder(file):
     return f"<results>/pretrain/{config['pretrain']['run']}/{file}"
 
 
-def corpus_stores():
-    """Stores of the pretraining corpus, in the order in which the config names the cohorts."""
-    return collect(
-        "<results>/expression/{cohort}/log_tpm.arrow",
-        cohort=config["expression"]["corpus"]["cohorts"],
-    )
-
-
-def corpus_samples():
-    return collect(
-        "<results>/expression/{cohort}/samples.parquet",
-        cohort=config["expression"]["corpus"]["cohorts"],
-    )
-
-
-def corpus_coverage():
-    return collect(
-        "<results>/expression/{cohort}/coverage.json",
-        cohort=config["expression"]["corpus"]["cohorts"],
-    )
-
-
-def corpus_sketches():
-    return collect(
-        "<results>/expression/{cohort}/sketch.parquet",
-        cohort=config["expression"]["corpus"]["cohorts"],
-    )
+def of_corpus(file):
+    """A file of every cohort of the corpus, in the order in which the config names them."""
+    cohorts = config["expression"]["corpus"]["cohorts"]
+    return collect(f"<results>/expression/{{cohort}}/{file}", cohort=cohorts)
 
 
 def embedded_cohorts():

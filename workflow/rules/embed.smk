@@ -6,8 +6,8 @@ rule fit:
     """Fit a classical model on the training samples of the corpus, as BulkFormer was."""
     input:
         corpus="<results>/expression/corpus.parquet",
-        samples=corpus_samples(),
-        stores=corpus_stores(),
+        samples=of_corpus("samples.parquet"),
+        stores=of_corpus("log_tpm.arrow"),
     output:
         "<results>/embed/{model}/fit.safetensors",
     log:

@@ -114,7 +114,7 @@ rule cohort:
 rule background:
     """Learn what all profiles have in common, because copies show only in what is left."""
     input:
-        stores=corpus_stores(),
+        stores=of_corpus("log_tpm.arrow"),
     output:
         "<results>/expression/background.parquet",
     log:
@@ -160,9 +160,9 @@ rule sketch:
 rule duplicates:
     """Find profiles that the corpus holds under several names, before it is split."""
     input:
-        samples=corpus_samples(),
-        sketches=corpus_sketches(),
-        stores=corpus_stores(),
+        samples=of_corpus("samples.parquet"),
+        sketches=of_corpus("sketch.parquet"),
+        stores=of_corpus("log_tpm.arrow"),
         background="<results>/expression/background.parquet",
     output:
         "<results>/expression/duplicates.parquet",
@@ -196,8 +196,8 @@ rule duplicates:
 rule corpus:
     """Split the pretraining corpus by study before anything learns from it."""
     input:
-        samples=corpus_samples(),
-        coverage=corpus_coverage(),
+        samples=of_corpus("samples.parquet"),
+        coverage=of_corpus("coverage.json"),
         duplicates="<results>/expression/duplicates.parquet",
     output:
         corpus="<results>/expression/corpus.parquet",
@@ -239,9 +239,9 @@ rule overlap:
         store="<results>/expression/{cohort}/log_tpm.arrow",
         corpus="<results>/expression/corpus.parquet",
         duplicates="<results>/expression/duplicates.parquet",
-        corpus_samples=corpus_samples(),
-        corpus_sketches=corpus_sketches(),
-        corpus_stores=corpus_stores(),
+        corpus_samples=of_corpus("samples.parquet"),
+        corpus_sketches=of_corpus("sketch.parquet"),
+        corpus_stores=of_corpus("log_tpm.arrow"),
         background="<results>/expression/background.parquet",
     output:
         overlap="<results>/expression/overlap/{cohort}.parquet",

@@ -7,7 +7,7 @@ rule coexpression:
     input:
         genes="<results>/expression/genes.parquet",
         corpus="<results>/expression/corpus.parquet",
-        stores=corpus_stores(),
+        stores=of_corpus("log_tpm.arrow"),
     output:
         graph="<results>/graph/coexpression.parquet",
         summary="<results>/graph/coexpression.json",

@@ -11,7 +11,7 @@ rule train:
     input:
         genes="<results>/expression/genes.parquet",
         corpus="<results>/expression/corpus.parquet",
-        stores=ancient(corpus_stores()),
+        stores=ancient(of_corpus("log_tpm.arrow")),
         graph=f"<results>/graph/{config['pretrain']['graph']}.parquet",
     output:
         model=protected(run_folder("model.safetensors")),

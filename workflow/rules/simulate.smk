@@ -200,7 +200,7 @@ rule recovery:
         truth_genes=SIMULATED["truth_genes"],
         truth_edges=SIMULATED["truth_edges"],
         corpus="<results>/expression/corpus.parquet",
-        stores=corpus_stores(),
+        stores=of_corpus("log_tpm.arrow"),
     output:
         "<results>/graph/{graph}.recovery.json",
     log:

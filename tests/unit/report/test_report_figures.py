@@ -9,16 +9,18 @@ from report_mock import history_rows, training
 
 from bulkformer.report.cells import decimal, interval, label, plural, short_decimal
 from bulkformer.report.figures import (
-    MAX_CURVE_POINTS,
     CurvePanel,
     Estimate,
     Panel,
     Row,
-    degree_histograms,
     dot_chart,
     mask_curves,
-    pretraining_curve,
     spread,
+)
+from bulkformer.report.learning_figures import (
+    MAX_CURVE_POINTS,
+    degree_histograms,
+    pretraining_curve,
 )
 
 ROWS = [Row("bulkformer", "foundation"), Row("random", "control", True), Row("mean", "baseline")]

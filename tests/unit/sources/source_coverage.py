@@ -47,7 +47,7 @@ COVERAGE = {
         genes_by_samples="test_blocks_together_are_the_transposed_matrix",
         two_spellings_of_gene_ids="test_both_spellings_and_both_string_types_of_gene_ids_are_read",
         comma_list_of_series="test_series_lists_are_kept_whole_and_repeated_samples_stay",
-        superseries_join_studies="expression/test_expression_corpus.py::"
+        superseries_join_studies="expression/test_expression_groups.py::"
         "test_a_superseries_joins_the_studies_that_it_holds",
         single_cells_by_probability_and_library_source="expression/test_expression_quality.py::"
         "test_single_cells_are_found_by_probability_and_by_library_source",

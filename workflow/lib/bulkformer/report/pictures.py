@@ -11,12 +11,11 @@ from bulkformer.report.conclusions import comparison_title
 from bulkformer.report.figures import (
     CurvePanel,
     Panel,
-    degree_histograms,
     dot_chart,
     mask_curves,
-    pretraining_curve,
 )
 from bulkformer.report.inputs import Inputs
+from bulkformer.report.learning_figures import degree_histograms, pretraining_curve
 from bulkformer.report.masks import mask_curves as curves_over_masks
 from bulkformer.report.views import Comparison, Measure, figure_rows
 

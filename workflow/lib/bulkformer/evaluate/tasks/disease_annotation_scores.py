@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from bulkformer.evaluate import measures
 from bulkformer.evaluate.statistics import Estimate, defined
 from bulkformer.evaluate.task import Score, Scoring, Task
+from bulkformer.evaluate.tasks.disease_annotation_repeats import Repeat, read_repeats
 
 NAME = pa.dictionary(pa.int32(), pa.string())
 # One row a tested sample, head and repeat. `probabilities` are in the order of `classes`, which is
@@ -52,22 +53,6 @@ MEASURES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 }
 
 
-@dataclass(frozen=True)
-class Repeat:
-    """Out-of-fold predictions of one repeat, all arrays in the order of sorted sample ids.
-
-    `group` and `study` are codes [n] (study -1 where unknown), `truth` and `told` class codes [n],
-    `probabilities` [n, C].
-    """
-
-    fold: np.ndarray
-    group: np.ndarray
-    study: np.ndarray
-    truth: np.ndarray
-    told: np.ndarray
-    probabilities: np.ndarray
-
-
 def score(predictions: pq.ParquetFile, scoring: Scoring) -> Iterator[Score]:
     """Score each dataset, regime and head over all repeats, each repeat, and each fold."""
     table = predictions.read().unify_dictionaries()
@@ -76,7 +61,7 @@ def score(predictions: pq.ParquetFile, scoring: Scoring) -> Iterator[Score]:
         chosen = np.logical_and.reduce([_equals(table, name, value) for name, value in key.items()])
         rows = table.filter(pa.array(chosen))
         classes = json.loads(rows["classes"][0].as_py())
-        repeats, groups = _repeats(rows, classes)
+        repeats, groups = read_repeats(rows, classes)
         kind = scoring.group_kinds[key["dataset"], key["regime"]]
         scorer = _Scorer(scoring, key, kind, classes, len(groups))
         yield from scorer.scores(list(repeats.values()), repeat=None)
@@ -264,35 +249,6 @@ def _mean_over_folds(
 def _ratio(sums: np.ndarray) -> np.ndarray:
     with np.errstate(invalid="ignore", divide="ignore"):
         return sums[..., 0] / sums[..., 1]
-
-
-def _repeats(rows: pa.Table, classes: list[str]) -> tuple[dict[int, Repeat], list[str]]:
-    """Split rows by repeat; groups and studies are coded by sorted name, alike in all repeats."""
-    groups = sorted(rows["group"].unique().to_pylist())
-    studies = sorted(name for name in rows["study_id"].unique().to_pylist() if name is not None)
-    code = {
-        "group": {name: i for i, name in enumerate(groups)},
-        "study_id": {name: i for i, name in enumerate(studies)} | {None: -1},
-        "y_true": {name: i for i, name in enumerate(classes)},
-    }
-    repeats = {}
-    for number in sorted(rows["repeat"].unique().to_pylist()):
-        one = rows.filter(pa.array(rows["repeat"].to_numpy() == number))
-        one = one.take(pa.array(np.argsort(np.array(one["sample_id"].to_pylist(), dtype=str))))
-
-        def codes(name: str, meaning: str, one: pa.Table = one) -> np.ndarray:
-            return np.array([code[meaning][value] for value in one[name].to_pylist()])
-
-        probabilities = one["probabilities"].combine_chunks().flatten().to_numpy()
-        repeats[number] = Repeat(
-            fold=one["fold"].to_numpy().astype(np.int64),
-            group=codes("group", "group"),
-            study=codes("study_id", "study_id"),
-            truth=codes("y_true", "y_true"),
-            told=codes("y_pred", "y_true"),
-            probabilities=probabilities.reshape(len(one), len(classes)),
-        )
-    return repeats, groups
 
 
 def _equals(table: pa.Table, name: str, value: str) -> np.ndarray:

@@ -1,0 +1,51 @@
+"""Disease annotation: saved predictions as arrays, one set a repeat, ready to be scored."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class Repeat:
+    """Out-of-fold predictions of one repeat, all arrays in the order of sorted sample ids.
+
+    `group` and `study` are codes [n] (study -1 where unknown), `truth` and `told` class codes [n],
+    `probabilities` [n, C].
+    """
+
+    fold: np.ndarray
+    group: np.ndarray
+    study: np.ndarray
+    truth: np.ndarray
+    told: np.ndarray
+    probabilities: np.ndarray
+
+
+def read_repeats(rows: pa.Table, classes: list[str]) -> tuple[dict[int, Repeat], list[str]]:
+    """Split rows by repeat; groups and studies are coded by sorted name, alike in all repeats."""
+    groups = sorted(rows["group"].unique().to_pylist())
+    studies = sorted(name for name in rows["study_id"].unique().to_pylist() if name is not None)
+    code = {
+        "group": {name: i for i, name in enumerate(groups)},
+        "study_id": {name: i for i, name in enumerate(studies)} | {None: -1},
+        "y_true": {name: i for i, name in enumerate(classes)},
+    }
+    repeats = {}
+    for number in sorted(rows["repeat"].unique().to_pylist()):
+        one = rows.filter(pa.array(rows["repeat"].to_numpy() == number))
+        one = one.take(pa.array(np.argsort(np.array(one["sample_id"].to_pylist(), dtype=str))))
+
+        def codes(name: str, meaning: str, one: pa.Table = one) -> np.ndarray:
+            return np.array([code[meaning][value] for value in one[name].to_pylist()])
+
+        probabilities = one["probabilities"].combine_chunks().flatten().to_numpy()
+        repeats[number] = Repeat(
+            fold=one["fold"].to_numpy().astype(np.int64),
+            group=codes("group", "group"),
+            study=codes("study_id", "study_id"),
+            truth=codes("y_true", "y_true"),
+            told=codes("y_pred", "y_true"),
+            probabilities=probabilities.reshape(len(one), len(classes)),
+        )
+    return repeats, groups
