@@ -112,8 +112,13 @@ class Usage:
     processor_seconds: float = 0.0
 
 
-def arguments(description: str, scratch: bool = False) -> argparse.Namespace:
-    """Return the arguments that every script takes: `check`, `scale`, and where asked `folder`."""
+def arguments(
+    description: str, scratch: bool = False, parts: Sequence[str] = ()
+) -> argparse.Namespace:
+    """Return the arguments that every script takes: `check`, `scale`; where asked `folder`, `only`.
+
+    `only` names some of the `parts` of a script that may run alone; all of them by default.
+    """
     parser = argparse.ArgumentParser(description=description.strip().splitlines()[0])
     parser.add_argument("--check", action="store_true", help="exit with 1 when a bar is missed")
     parser.add_argument("--scale", choices=["small", "full"], default="full")
@@ -121,6 +126,8 @@ def arguments(description: str, scratch: bool = False) -> argparse.Namespace:
         parser.add_argument(
             "--folder", type=Path, help="keep simulated files here and use them again"
         )
+    if parts:
+        parser.add_argument("--only", nargs="+", choices=parts, default=list(parts))
     return parser.parse_args()
 
 

@@ -5,9 +5,8 @@ import warnings
 import pytest
 import torch
 
-from bulkformer.model.attention import (
-    FastAttention,
-    LinearAttention,
+from bulkformer.model.attention import FastAttention, LinearAttention, Portion
+from bulkformer.model.attention_features import (
     default_features,
     orthogonal_gaussian_projection,
     softmax_kernel,
@@ -60,8 +59,8 @@ def test_the_gradient_of_attention_is_that_of_its_formula(generator):
     direction = torch.randn(2, 9, 8, generator=generator).double()
     leaves = [t.clone().requires_grad_() for t in (q, k, v)]
     expected = torch.autograd.grad((formula(*leaves) * direction).sum(), leaves)
-    for chunk in (9, 4, 1):
-        output = LinearAttention.apply(*leaves, projection, chunk)
+    for portion in (Portion(2, 9), Portion(2, 4), Portion(1, 9), Portion(1, 1)):
+        output = LinearAttention.apply(*leaves, projection, portion)
         torch.testing.assert_close(output, formula(*leaves))
         gradients = torch.autograd.grad((output * direction).sum(), leaves)
         torch.testing.assert_close(gradients, expected)

@@ -74,6 +74,10 @@ def test_the_same_model_is_saved_as_the_same_bytes(tmp_path, model, run, tables)
     assert all((run / n).read_bytes() == (tmp_path / "again" / n).read_bytes() for n in names)
 
 
+def test_whoever_may_read_one_file_of_a_run_may_read_the_weights(run):
+    assert len({path.stat().st_mode for path in run.iterdir()}) == 1
+
+
 def test_a_loaded_network_keeps_its_aliased_layers_tied(run):
     model, _, _ = load_run(run)
     performer = model.gb_formers[0].f[0]

@@ -1,5 +1,6 @@
 """Published files: sizes are inferred, nothing is unpickled, and no damage goes unnoticed."""
 
+import dataclasses
 import json
 import pickle
 import shutil
@@ -12,6 +13,7 @@ from safetensors.torch import save_file
 
 from bulkformer.errors import InputError
 from bulkformer.files import sha256
+from bulkformer.model.bulkformer import initialise
 from bulkformer.model.checkpoint import separate
 from bulkformer.model.released import (
     infer_config,
@@ -92,6 +94,76 @@ def test_the_released_graph_is_read_as_source_target_and_weight(tmp_path, graph)
     torch.save(graph.weight[1:], tmp_path / "weight.pt")
     with pytest.raises(InputError, match="one weight for each edge"):
         read_released_graph(tmp_path / "index.pt", tmp_path / "weight.pt")
+
+
+def delete(state, key):
+    del state[key]
+
+
+def add(state, key):
+    state[f"{key}_more"] = torch.zeros(1)
+
+
+def rename(state, key):
+    state[f"renamed.{key}"] = state.pop(key)
+
+
+def transpose(state, key):
+    state[key] = state[key].T.contiguous()
+
+
+def halve(state, key):
+    state[key] = state[key].half()
+
+
+FAST = "gb_formers.0.f.1.net.layers.0.0.fn.fast_attention.projection_matrix"
+KEYS = ["gene_emb_onehot_layer.weight", "global_expr_proj.0.weight", "head.1.weight", FAST]
+
+
+@pytest.mark.parametrize("suffix", ["pt", "safetensors"])
+@pytest.mark.parametrize("key", KEYS)
+@pytest.mark.parametrize("change", [delete, add, rename, transpose, halve])
+def test_a_key_that_is_not_what_was_published_is_refused_by_name(
+    tmp_path, model, graph, change, key, suffix
+):
+    state = separate(model.state_dict())
+    change(state, key)
+    path = tmp_path / f"weights.{suffix}"
+    if suffix == "pt":
+        torch.save({f"module.{name}": tensor for name, tensor in state.items()}, path)
+    else:
+        save_file(state, path)
+    with pytest.raises(InputError, match=rf"weights\.{suffix}: .*{key}"):
+        load_paper_checkpoint(path, graph)
+
+
+@pytest.mark.parametrize("suffix", ["pt", "safetensors"])
+def test_layers_that_are_stored_twice_and_differ_are_refused(tmp_path, model, graph, suffix):
+    state = separate(model.state_dict())
+    alias = FAST.replace("net.", "proj_updater.instance.")
+    state[alias][0, 0] += 1e-6
+    path = tmp_path / f"weights.{suffix}"
+    (torch.save if suffix == "pt" else save_file)(state, path)
+    with pytest.raises(InputError, match=rf"not equal to their second copy: {alias}"):
+        load_paper_checkpoint(path, graph)
+
+
+@torch.no_grad()
+def test_a_gene_table_of_protein_embeddings_is_recognised_by_its_width(tmp_path, config, graph, x):
+    wide = initialise(dataclasses.replace(config, gene_dim=20), graph, seed=1).eval()
+    save_file(separate(wide.state_dict()), tmp_path / "weights.safetensors")
+    loaded = load_paper_checkpoint(tmp_path / "weights.safetensors", graph)
+    assert loaded.config.gene_dim == 20
+    assert torch.equal(loaded(x), wide(x))
+
+
+@pytest.mark.parametrize("swapped", [True, False])
+def test_an_edge_file_of_another_type_is_refused_by_name(tmp_path, graph, swapped):
+    index, weight = tmp_path / "index.pt", tmp_path / "weight.pt"
+    torch.save(torch.stack([graph.source, graph.target]), weight if swapped else index)
+    torch.save(graph.weight if swapped else graph.weight.double(), index if swapped else weight)
+    with pytest.raises(InputError, match=r"index\.pt"):
+        read_released_graph(index, weight)
 
 
 @pytest.fixture

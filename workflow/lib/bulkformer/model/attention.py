@@ -1,80 +1,32 @@
 """FAVOR+ attention (Performer, Choromanski et al. 2021): attention whose cost is linear in genes.
 
-softmax(q k^T / sqrt(d)) v needs a 20,000 x 20,000 matrix a head. Random positive features φ with
-E[φ(q) · φ(k)] ∝ exp(q · k / sqrt(d)) turn it into φ(q) (φ(k)^T v): two thin products. The features
-of all genes are larger than anything else in the network, so they are made chunk by chunk, and made
-again for the gradient; they never exist as a whole.
+softmax(q k^T / sqrt(d)) v needs a 20,000 x 20,000 matrix a head; with random features φ it becomes
+φ(q) (φ(k)^T v). The features of all genes are larger than anything else in the network, so they are
+made chunk by chunk, and made again for the gradient; they never exist as a whole.
 """
 
 from __future__ import annotations
 
 import functools
-import math
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-FEATURE_FLOOR = 1e-4  # keeps every feature, and so every denominator, away from zero
+from bulkformer.errors import InputError
+from bulkformer.model.attention_features import (
+    key_stabiliser,
+    orthogonal_gaussian_projection,
+    softmax_kernel,
+    softmax_kernel_gradient,
+)
+
 CACHED_FEATURES = 2**20  # elements of φ in a chunk on CPU: 4 MB, what the cache holds
-
-
-def default_features(head_dim: int) -> int:
-    """Return the number of random features, d ln d rounded down (16 → 44, 80 → 350)."""
-    return int(head_dim * math.log(head_dim))
-
-
-def orthogonal_gaussian_projection(features: int, head_dim: int) -> Tensor:
-    """Draw the directions P [features, head_dim]: orthogonal in blocks, with Gaussian lengths.
-
-    Orthogonal directions estimate the softmax kernel with less variance than independent ones.
-    """
-    n_blocks = math.ceil(features / head_dim)
-    q, r = torch.linalg.qr(torch.randn(n_blocks, head_dim, head_dim))
-    # QR prefers signs; with those of r undone, every direction is equally likely (Mezzadri 2007).
-    directions = q * r.diagonal(dim1=-2, dim2=-1).sign().unsqueeze(-2)
-    lengths = torch.randn(features, head_dim).norm(dim=1, keepdim=True)
-    return lengths * directions.mT.flatten(0, 1)[:features]
-
-
-def project(tokens: Tensor, projection: Tensor) -> Tensor:
-    """Return d^(-1/4) t P^T [heads, n, features] for tokens t [heads, n, d]."""
-    return F.linear(tokens, projection * tokens.shape[-1] ** -0.25)
-
-
-def key_stabiliser(chunks: tuple[Tensor, ...], projection: Tensor) -> Tensor:
-    """Return the largest projection over the keys and features of each head [heads, 1, 1].
-
-    It is taken within one sample, so that no sample depends on its batch.
-    """
-    largest = [project(keys, projection).amax((1, 2), keepdim=True) for keys in chunks]
-    return torch.stack(largest).amax(0)
-
-
-def softmax_kernel(tokens: Tensor, projection: Tensor, stabiliser: Tensor | None = None) -> Tensor:
-    """Return the positive features φ [heads, n, features] of tokens t [heads, n, d].
-
-    φ(t) = exp(d^(-1/4) P t - |t|² / (2 sqrt(d)) - M) + 1e-4. M keeps the exponential in range: it
-    is the given `stabiliser` for keys and, without one, each query's own largest projection. The
-    factor features^(-1/2) of the paper is left out, because attention divides it away.
-    """
-    projected = project(tokens, projection)
-    if stabiliser is None:
-        stabiliser = projected.amax(-1, keepdim=True)
-    half_norm = tokens.square().sum(-1, keepdim=True) * (0.5 * tokens.shape[-1] ** -0.5)
-    return projected.sub_(half_norm + stabiliser).exp_().add_(FEATURE_FLOOR)
-
-
-def softmax_kernel_gradient(
-    gradient: Tensor, features: Tensor, tokens: Tensor, projection: Tensor
-) -> Tensor:
-    """Return the gradient of the tokens from that of φ, with M as a constant; overwrites both φ."""
-    scale = tokens.shape[-1] ** -0.25
-    exponent = gradient.mul_(features.sub_(FEATURE_FLOOR))
-    norms = exponent.sum(-1, keepdim=True)
-    return (exponent @ (projection * scale)).addcmul_(tokens, norms, value=-(scale**2))
+STREAMED_FEATURES = 2**26  # on an accelerator: 256 MB, enough to fill it with one matrix product
 
 
 def with_ones(values: Tensor) -> Tensor:
@@ -82,18 +34,28 @@ def with_ones(values: Tensor) -> Tensor:
     return F.pad(values, (0, 1), value=1.0)
 
 
-def chunks_by_head(tokens: Tensor, heads: int, chunk: int) -> tuple[Tensor, ...]:
-    """View one sample [N, heads * d] as pieces [heads, n, d] of at most `chunk` tokens."""
-    return tokens.unflatten(-1, (heads, -1)).transpose(0, 1).split(chunk, dim=1)
+def by_head(tokens: Tensor, heads: int) -> Tensor:
+    """View tokens [B, N, heads * d] as [B, heads, N, d]."""
+    return tokens.unflatten(-1, (heads, -1)).transpose(1, 2)
 
 
 def in_full_precision(method: Callable) -> Callable:
-    """Keep the autocast of the caller out of a forward or backward pass."""
+    """Keep the autocast of the caller out of a forward or backward pass.
+
+    Where the tensors are halves, a GPU may round the factors of products to TF32: it holds every
+    half exactly, rounds features to 10 bits, and sums in float32.
+    """
 
     @functools.wraps(method)
     def run(ctx, first: Tensor, *others):
-        with torch.autocast(first.device.type, enabled=False):
-            return method(ctx, first, *others)
+        precision = torch.get_float32_matmul_precision()
+        rounded = first.is_cuda and first.dtype in (torch.bfloat16, torch.float16)
+        torch.set_float32_matmul_precision("high" if rounded else precision)
+        try:
+            with torch.autocast(first.device.type, enabled=False):
+                return method(ctx, first, *others)
+        finally:
+            torch.set_float32_matmul_precision(precision)
 
     return run
 
@@ -101,32 +63,35 @@ def in_full_precision(method: Callable) -> Callable:
 class LinearAttention(torch.autograd.Function):
     """out_i = φ(q_i) · S / (φ(q_i) · s), with S = Σ_j φ(k_j) v_j^T and s = Σ_j φ(k_j).
 
-    `context` holds S and s side by side [heads, features, d + 1]: all that genes learn from each
-    other. The gradient needs it once more, and the features are made anew from q and k.
+    `context` holds S and s side by side [B, heads, features, d + 1]: all that genes learn from each
+    other. The gradient needs it once more, and the features are made anew from q and k. Halves are
+    kept as halves, and computed with in the precision of the projection.
     """
 
     @staticmethod
     @in_full_precision
-    def forward(ctx, q: Tensor, k: Tensor, v: Tensor, projection: Tensor, chunk: int) -> Tensor:
-        """Attend q, k, v [B, N, heads * d] under projection [features, d], by `chunk` tokens."""
+    def forward(ctx, q: Tensor, k: Tensor, v: Tensor, projection: Tensor, portion: Portion):
+        """Attend q, k, v [B, N, heads * d] under projection [features, d], portion by portion."""
         features, head_dim = projection.shape
+        exact = functools.partial(Tensor.to, dtype=projection.dtype)
         heads = q.shape[-1] // head_dim
         output = torch.empty_like(v)
-        stabilisers = k.new_empty(len(k), heads, 1, 1)
-        contexts = k.new_zeros(len(k), heads, features, head_dim + 1)
-        for sample in range(len(q)):
+        stabilisers = projection.new_empty(len(k), heads, 1, 1)
+        contexts = projection.new_zeros(len(k), heads, features, head_dim + 1)
+        for samples in portion.of(len(q)):
             queries, keys, values, outputs = (
-                chunks_by_head(tokens[sample], heads, chunk) for tokens in (q, k, v, output)
+                by_head(tokens[samples], heads).split(portion.tokens, dim=2)
+                for tokens in (q, k, v, output)
             )
-            stabiliser, context = stabilisers[sample], contexts[sample]
-            stabiliser.copy_(key_stabiliser(keys, projection))
-            for key, value in zip(keys, values, strict=True):
-                context.baddbmm_(softmax_kernel(key, projection, stabiliser).mT, with_ones(value))
-            for query, out in zip(queries, outputs, strict=True):
+            stabiliser, context = stabilisers[samples], contexts[samples]
+            stabiliser.copy_(key_stabiliser(map(exact, keys), projection))
+            for key, value in zip(map(exact, keys), map(exact, values), strict=True):
+                context += softmax_kernel(key, projection, stabiliser).mT @ with_ones(value)
+            for query, out in zip(map(exact, queries), outputs, strict=True):
                 weighted = softmax_kernel(query, projection) @ context
                 torch.div(weighted[..., :-1], weighted[..., -1:], out=out)
         ctx.save_for_backward(q, k, v, output, projection, stabilisers, contexts)
-        ctx.heads, ctx.chunk = heads, chunk
+        ctx.heads, ctx.portion = heads, portion
         return output
 
     @staticmethod
@@ -135,55 +100,136 @@ class LinearAttention(torch.autograd.Function):
     def backward(ctx, gradient: Tensor) -> tuple[Tensor | None, ...]:
         """Return the gradients of q, k and v, made of the same pieces as `forward`."""
         q, k, v, output, projection, stabilisers, contexts = ctx.saved_tensors
+        exact = functools.partial(Tensor.to, dtype=projection.dtype)
         dq, dk, dv = (torch.empty_like(tokens) for tokens in (q, k, v))
-        for sample in range(len(q)):
+        for samples in ctx.portion.of(len(q)):
             queries, keys, values, outputs, gradients, dqueries, dkeys, dvalues = (
-                chunks_by_head(tokens[sample], ctx.heads, ctx.chunk)
+                by_head(tokens[samples], ctx.heads).split(ctx.portion.tokens, dim=2)
                 for tokens in (q, k, v, output, gradient, dq, dk, dv)
             )
-            stabiliser, context = stabilisers[sample], contexts[sample]
+            stabiliser, context = stabilisers[samples], contexts[samples]
             dcontext = torch.zeros_like(context)
             for query, out, out_gradient, dquery in zip(
-                queries, outputs, gradients, dqueries, strict=True
+                map(exact, queries),
+                map(exact, outputs),
+                map(exact, gradients),
+                dqueries,
+                strict=True,
             ):
                 phi = softmax_kernel(query, projection)
                 dnumerator = out_gradient / (phi @ context[..., -1:])
                 ddenominator = -(dnumerator * out).sum(-1, keepdim=True)
                 dweighted = torch.cat([dnumerator, ddenominator], dim=-1)
-                dcontext.baddbmm_(phi.mT, dweighted)
+                dcontext += phi.mT @ dweighted
                 dphi = dweighted @ context.mT
                 dquery.copy_(softmax_kernel_gradient(dphi, phi, query, projection))
-            for key, value, dkey, dvalue in zip(keys, values, dkeys, dvalues, strict=True):
+            for key, value, dkey, dvalue in zip(
+                map(exact, keys), map(exact, values), dkeys, dvalues, strict=True
+            ):
                 phi = softmax_kernel(key, projection, stabiliser)
-                torch.matmul(phi, dcontext[..., :-1], out=dvalue)
+                dvalue.copy_(phi @ dcontext[..., :-1])
                 dphi = with_ones(value) @ dcontext.mT
                 dkey.copy_(softmax_kernel_gradient(dphi, phi, key, projection))
         return dq, dk, dv, None, None
 
 
+class Portion(NamedTuple):
+    """How much is attended at a time: so many samples, and so many tokens of each."""
+
+    samples: int
+    tokens: int
+
+    def of(self, n_samples: int) -> Iterator[slice]:
+        """Yield the slices of a batch."""
+        for start in range(0, n_samples, self.samples):
+            yield slice(start, start + self.samples)
+
+    @classmethod
+    def fitting(cls, q: Tensor, projection: Tensor, chunk: int | None) -> Portion:
+        """Return what suits the device of q [B, N, heads * d]; `chunk` fixes the tokens.
+
+        A CPU takes one sample and as many tokens as the cache holds the features of. An
+        accelerator takes all samples in one product, and as many tokens as memory is lent for.
+        """
+        features, head_dim = projection.shape
+        per_token = features * q.shape[-1] // head_dim
+        if q.device.type == "cpu":
+            return cls(1, chunk or max(1, CACHED_FEATURES // per_token))
+        samples = max(1, len(q))
+        return cls(samples, chunk or max(1, STREAMED_FEATURES // (samples * per_token)))
+
+
+@torch.compiler.disable  # it streams in portions that a compiler would unroll
+def fused(q: Tensor, k: Tensor, v: Tensor, projection: Tensor, chunk: int | None) -> Tensor:
+    """Attend by features that never exist as a whole, in float32 or float64, on any device."""
+    projection = projection.to(torch.promote_types(q.dtype, torch.float32))
+    return LinearAttention.apply(q, k, v, projection, Portion.fitting(q, projection, chunk))
+
+
+def triton(q: Tensor, k: Tensor, v: Tensor, projection: Tensor, chunk: int | None) -> Tensor:
+    """Attend by one kernel on a GPU that keeps the features in its registers."""
+    try:
+        from bulkformer.model.attention_triton import linear_attention
+    except ImportError as error:
+        raise InputError(
+            f"pretrain.execution.attention: 'triton' needs the package triton ({error}); "
+            "install it with a GPU build of PyTorch, or say 'fused'"
+        ) from error
+    return linear_attention(q, k, v, projection)
+
+
+@torch.compiler.disable  # einops of another package
+def performer_pytorch(
+    q: Tensor, k: Tensor, v: Tensor, projection: Tensor, chunk: int | None
+) -> Tensor:
+    """Attend by the functions of performer-pytorch, the reference, which store all features."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            from performer_pytorch.performer_pytorch import linear_attention, softmax_kernel
+    except ImportError as error:
+        raise InputError(
+            f"pretrain.execution.attention: 'performer_pytorch' needs that package ({error}); "
+            "pip install performer-pytorch==1.1.4, or say 'fused'"
+        ) from error
+    heads = q.shape[-1] // projection.shape[-1]
+    with torch.autocast(q.device.type, enabled=False):
+        query, key, value = (by_head(tokens, heads).to(projection.dtype) for tokens in (q, k, v))
+        query = softmax_kernel(query, projection_matrix=projection, is_query=True)
+        key = softmax_kernel(key, projection_matrix=projection, is_query=False)
+        return linear_attention(query, key, value).transpose(1, 2).flatten(-2).to(q.dtype)
+
+
+KERNELS = {"fused": fused, "triton": triton, "performer_pytorch": performer_pytorch}
+
+
 class FastAttention(nn.Module):
     """Linear attention under one stored projection, which is part of what the network learned on.
 
-    `chunk`, the tokens taken at a time, changes memory and speed, and the result only by the order
-    of summation. None takes what the cache holds on CPU and whole samples on an accelerator. Half
-    precision is computed in float32: a sum over 20,000 genes would lose the small terms.
+    `kernel` says who computes it: `fused` (here), `triton` or `performer_pytorch`, which agree.
+    `chunk`, the tokens that `fused` takes at a time, changes memory and speed, and the result only
+    by the order of summation. Half precision is computed in float32: a sum over 20,000 genes would
+    lose the small terms.
     """
 
     def __init__(self, head_dim: int, features: int, chunk: int | None = None):
         super().__init__()
         self.chunk = chunk
+        self.kernel = "fused"
         projection = orthogonal_gaussian_projection(features, head_dim)
         self.register_buffer("projection_matrix", projection)
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Attend q, k, v [B, N, heads * head_dim] over the N tokens of each sample."""
-        exact = torch.promote_types(q.dtype, torch.float32)
-        arguments = (tensor.to(exact) for tensor in (q, k, v, self.projection_matrix))
-        output = LinearAttention.apply(*arguments, self.chunk or self._fitting_chunk(q))
-        return output.to(q.dtype)
+        return KERNELS[self.kernel](q, k, v, self.projection_matrix, self.chunk)
 
-    def _fitting_chunk(self, q: Tensor) -> int:
-        if q.device.type != "cpu":
-            return q.shape[1]
-        features, head_dim = self.projection_matrix.shape
-        return max(1, CACHED_FEATURES // (features * q.shape[-1] // head_dim))
+
+def set_attention(model: nn.Module, kernel: str) -> None:
+    """Let `kernel` compute every attention of a model; InputError if there is none of that name."""
+    if kernel not in KERNELS:
+        raise InputError(
+            f"pretrain.execution.attention: {kernel!r} is none of {', '.join(KERNELS)}"
+        )
+    for module in model.modules():
+        if isinstance(module, FastAttention):
+            module.kernel = kernel

@@ -15,15 +15,20 @@ import torch
 from torch import Tensor, nn
 
 from bulkformer.errors import InputError
-from bulkformer.model.attention import default_features
+from bulkformer.model.attention_features import default_features
 from bulkformer.model.embedding import ExpressionEmbedding
 from bulkformer.model.graph_convolution import Graph, GraphConvolution
-from bulkformer.model.performer import Performer
+from bulkformer.model.performer import CanCheckpointActivations, Performer
+from bulkformer.model.token_wise import FullPrecisionLinear, Projection
 
 
 @dataclass(frozen=True)
 class BulkFormerConfig:
-    """What shapes the network. `features` (random features a head) None means d ln d."""
+    """What shapes the network. `features` (random features a head) None means d ln d.
+
+    `gene_dim` is the width of the gene table, None that of the tokens as in the release. A table
+    that is not trained stays as it began; it is saved with the weights all the same.
+    """
 
     n_genes: int
     dim: int
@@ -34,6 +39,8 @@ class BulkFormerConfig:
     expression_base: float = 100.0
     mask_value: float = -10.0
     dropout: float = 0.0
+    gene_dim: int | None = None
+    gene_table_trained: bool = True
 
     def __post_init__(self) -> None:
         if self.dim % 2 or self.dim % self.heads:
@@ -46,7 +53,8 @@ class BulkFormerConfig:
         return self.features or default_features(self.dim // self.heads)
 
 
-# Names, not counts: the released 37M has 13.4 million parameters (paper, December 2025 release).
+# The names count a gene table of 1,280 columns, as ESM2 gives it, which the December 2025 release
+# replaced by one as wide as the tokens: the released 37M has 13.4 million parameters.
 PRESETS = {
     "37M": BulkFormerConfig(n_genes=20010, dim=128, layers=1),
     "50M": BulkFormerConfig(n_genes=20010, dim=256, layers=2),
@@ -54,15 +62,6 @@ PRESETS = {
     "127M": BulkFormerConfig(n_genes=20010, dim=640, layers=8),
     "147M": BulkFormerConfig(n_genes=20010, dim=640, layers=12),
 }
-
-
-def projection(width_in: int, width_out: int) -> nn.Sequential:
-    """Linear, ReLU, Linear with a hidden width of 4 `width_out`."""
-    return nn.Sequential(
-        nn.Linear(width_in, 4 * width_out),
-        nn.ReLU(),
-        nn.Linear(4 * width_out, width_out),
-    )
 
 
 class Block(nn.Module):
@@ -93,7 +92,7 @@ class Block(nn.Module):
         return h
 
 
-class BulkFormer(nn.Module):
+class BulkFormer(CanCheckpointActivations):
     """Masked expression model over a fixed gene vocabulary.
 
     The graph is an input: it moves with the module, but is not in the state dict. `chunk` bounds
@@ -105,20 +104,21 @@ class BulkFormer(nn.Module):
         super().__init__()
         dim = config.dim
         self.config = config
-        self.gene_emb_onehot_layer = nn.Embedding(config.n_genes, dim)
-        self.gene_emb_proj = projection(dim, dim)
+        self.gene_emb_onehot_layer = nn.Embedding(config.n_genes, config.gene_dim or dim)
+        self.gene_emb_onehot_layer.requires_grad_(config.gene_table_trained)
+        self.gene_emb_proj = Projection(config.gene_dim or dim, dim, chunk)
         self.expr_emb = ExpressionEmbedding(
             dim, config.expression_base, config.mask_value, stored=True
         )
-        self.global_expr_proj = projection(config.n_genes, dim)
-        self.x_proj = projection(dim, dim)
+        self.global_expr_proj = Projection(config.n_genes, dim)
+        self.x_proj = Projection(dim, dim, chunk)
         self.gb_formers = nn.ModuleList(Block(config, graph, chunk) for _ in range(config.blocks))
         self.layernorm = nn.LayerNorm(dim)
         self.head = nn.Sequential(
             nn.LayerNorm(dim + 3),
             nn.Linear(dim + 3, dim),
             nn.ReLU(),
-            nn.Linear(dim, 1),
+            FullPrecisionLinear(dim, 1),
             nn.ReLU(),
         )
 
@@ -143,7 +143,8 @@ class BulkFormer(nn.Module):
         """
         gene = self.gene_emb_proj(self.gene_emb_onehot_layer.weight)
         sample = self.global_expr_proj(x).unsqueeze(1)
-        return self.x_proj(self.expr_emb(x) + gene + sample)
+        # Half precision stays within linear maps: what passes from step to step is as exact as x.
+        return self.x_proj(self.expr_emb(x) + gene + sample).to(x.dtype)
 
     def trunk(self, h: Tensor) -> Tensor:
         """Let tokens [B, G, dim] exchange what they know."""

@@ -18,12 +18,17 @@ from bulkformer.errors import InputError
 from bulkformer.model.bulkformer import seeded_weights
 from bulkformer.model.embedding import ExpressionEmbedding
 from bulkformer.model.graph_convolution import Graph, GraphConvolution
-from bulkformer.model.performer import Performer
+from bulkformer.model.performer import CanCheckpointActivations, Performer
+from bulkformer.model.token_wise import FullPrecisionLinear
 
 
 @dataclass(frozen=True)
 class BulkFormerLatestConfig:
-    """What shapes the network; the defaults are the release. Dropout acts in training only."""
+    """What shapes the network; the defaults are the release. Dropout acts in training only.
+
+    `gene_dim` is the width of the gene table, None that of the tokens as in the release; of another
+    width it is projected linearly. A table that is not trained stays as it began.
+    """
 
     n_genes: int = 19973
     dim: int = 768
@@ -42,6 +47,8 @@ class BulkFormerLatestConfig:
     mask_ratio_reference: float = 0.1
     mask_ratio_max_scale: float = 2.0
     mask_ratio_min_visible_fraction: float = 0.05
+    gene_dim: int | None = None
+    gene_table_trained: bool = True
 
     def __post_init__(self) -> None:
         if self.dim % 2 or self.dim % self.heads:
@@ -70,7 +77,7 @@ class GatedGraphBlock(nn.Module):
         return h + self.residual_scale * self.dropout(self.output_projection(F.gelu(message)))
 
 
-class BulkFormerLatest(nn.Module):
+class BulkFormerLatest(CanCheckpointActivations):
     """Masked expression model over a fixed gene vocabulary; natural log1p(TPM), hidden genes -10.
 
     The graph is an input: it moves with the module, but is not in the state dict. `chunk` bounds
@@ -82,7 +89,11 @@ class BulkFormerLatest(nn.Module):
         super().__init__()
         dim = config.dim
         self.config = config
-        self.gene_embedding = nn.Embedding(config.n_genes, dim)
+        self.gene_embedding = nn.Embedding(config.n_genes, config.gene_dim or dim)
+        self.gene_embedding.requires_grad_(config.gene_table_trained)
+        self.gene_projection = nn.Identity()
+        if config.gene_dim is not None:
+            self.gene_projection = nn.Linear(config.gene_dim, dim, bias=False)
         self.expression_embedding = ExpressionEmbedding(
             dim, config.expression_base, config.mask_value, stored=False
         )
@@ -101,11 +112,15 @@ class BulkFormerLatest(nn.Module):
         )
         self.output_norm = nn.LayerNorm(dim)
         self.expression_head = nn.Sequential(
-            nn.Linear(dim, dim), nn.GELU(), nn.Dropout(config.dropout), nn.Linear(dim, 1)
+            nn.Linear(dim, dim), nn.GELU(), nn.Dropout(config.dropout), FullPrecisionLinear(dim, 1)
         )
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Predict the expression of every gene: [B, G] to [B, G], both natural log1p(TPM)."""
+    def forward(self, x: Tensor, mask_fraction: float | Tensor | None = None) -> Tensor:
+        """Predict the expression of every gene: [B, G] to [B, G], both natural log1p(TPM).
+
+        This network sees from x what is hidden: `mask_fraction`, which the paper's is told, is
+        taken so that both are called alike, and not used.
+        """
         return self.expression_head(self.embed(x)).squeeze(-1)
 
     def embed(self, x: Tensor) -> Tensor:
@@ -122,7 +137,8 @@ class BulkFormerLatest(nn.Module):
     def tokens(self, x: Tensor) -> Tensor:
         """Sum a gene's identity and value, each of root mean square 1 before their scales."""
         dim = self.config.dim
-        gene = F.rms_norm(self.gene_embedding.weight, (dim,), eps=1e-8)
+        gene = self.gene_projection(self.gene_embedding.weight).to(x.dtype)
+        gene = F.rms_norm(gene, (dim,), eps=1e-8)
         value = self.expression_embedding(x) * (math.sqrt(2) * self.visibility_scale(x))
         return self.input_norm(gene + self.expression_scale * value)
 

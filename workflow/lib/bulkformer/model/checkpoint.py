@@ -22,15 +22,11 @@ from torch import Tensor
 from bulkformer.errors import InputError
 from bulkformer.files import atomic, sha256, write_json
 from bulkformer.graph.edges import read_graph
-from bulkformer.model.bulkformer import BulkFormer, BulkFormerConfig
-from bulkformer.model.bulkformer_latest import BulkFormerLatest, BulkFormerLatestConfig
+from bulkformer.model.bulkformer import BulkFormerConfig
+from bulkformer.model.bulkformer_latest import BulkFormerLatestConfig
+from bulkformer.model.variants import VARIANTS, Model, variant_of
 
-Model = BulkFormer | BulkFormerLatest
 Config = TypeVar("Config", BulkFormerConfig, BulkFormerLatestConfig)
-VARIANTS = {
-    "paper": (BulkFormer, BulkFormerConfig),
-    "latest": (BulkFormerLatest, BulkFormerLatestConfig),
-}
 WEIGHTS, GRAPH, GENES = "model.safetensors", "graph.parquet", "genes.parquet"
 
 
@@ -45,13 +41,15 @@ def save_run(
     """
     read_graph(graph_table_path, model.config.n_genes)
     with atomic(folder / WEIGHTS) as partial:
+        partial.touch()
+        permissions = partial.stat().st_mode
         save_file(separate(model.state_dict()), partial)
+        partial.chmod(permissions)  # safetensors would let nobody but the owner read them
     for source, name in ((graph_table_path, GRAPH), (genes_path, GENES)):
         with atomic(folder / name) as partial:
             shutil.copyfile(source, partial)
-    variant = next(name for name, (kind, _) in VARIANTS.items() if isinstance(model, kind))
     config = {
-        "variant": variant,
+        "variant": variant_of(model),
         "model": asdict(model.config),
         "training": training,
         "sha256": {name: sha256(folder / name) for name in (WEIGHTS, GRAPH, GENES)},
@@ -59,12 +57,15 @@ def save_run(
     write_json(folder / "config.json", config)
 
 
-def load_run(folder: Path, chunk: int | None = None) -> tuple[Model, pd.DataFrame, dict[str, Any]]:
+def load_run(
+    folder: Path | str, chunk: int | None = None
+) -> tuple[Model, pd.DataFrame, dict[str, Any]]:
     """Return the model on CPU in evaluation mode, its gene table in model order, and the config.
 
     Raises InputError if a file is missing or changed, if the graph or the genes do not fit, or if
     the weights are not exactly those that the network expects.
     """
+    folder = Path(folder)
     config = read_json(folder / "config.json")
     if config.get("variant") not in VARIANTS:
         raise InputError(

@@ -7,10 +7,12 @@ keys (`net.layers.0.0.fn.to_q.weight`).
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
-from bulkformer.model.attention import FastAttention, orthogonal_gaussian_projection
+from bulkformer.model.attention import FastAttention
+from bulkformer.model.attention_features import orthogonal_gaussian_projection
+from bulkformer.model.token_wise import GELU, two_layers
 
 
 class SelfAttention(nn.Module):
@@ -35,28 +37,27 @@ class SelfAttention(nn.Module):
 class FeedForward(nn.Module):
     """Each token on its own: dim → 4 dim → dim with an exact GELU between."""
 
-    def __init__(self, dim: int, dropout: float = 0.0):
+    def __init__(self, dim: int, dropout: float = 0.0, chunk: int | None = None):
         super().__init__()
         self.w1 = nn.Linear(dim, 4 * dim)
         self.w2 = nn.Linear(4 * dim, dim)
-        self.dropout = nn.Dropout(dropout)
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        return self.w2(self.dropout(F.gelu(self.w1(tokens))))
-
-
-class ByChunk(nn.Module):
-    """Apply a token-wise module to `chunk` tokens at a time (None: all at once)."""
-
-    def __init__(self, fn: nn.Module, chunk: int | None = None):
-        super().__init__()
-        self.fn = fn
+        self.dropout = dropout
         self.chunk = chunk
 
     def forward(self, tokens: Tensor) -> Tensor:
-        if self.chunk is None:
-            return self.fn(tokens)
-        return torch.cat([self.fn(piece) for piece in tokens.split(self.chunk, dim=1)], dim=1)
+        dropout = self.dropout if self.training else 0.0
+        return two_layers(tokens, self.w1, GELU, self.w2, dropout, self.chunk)
+
+
+class Wrapped(nn.Module):
+    """performer-pytorch wraps its feed-forward once more, and released keys say so (`fn.fn.w1`)."""
+
+    def __init__(self, fn: nn.Module):
+        super().__init__()
+        self.fn = fn
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return self.fn(tokens)
 
 
 class PreNorm(nn.Module):
@@ -84,7 +85,7 @@ class PerformerLayer(nn.ModuleList):
         chunk: int | None = None,
     ):
         attention = SelfAttention(dim, heads, features, attention_dropout, chunk)
-        feed_forward = ByChunk(FeedForward(dim, feed_forward_dropout), chunk)
+        feed_forward = Wrapped(FeedForward(dim, feed_forward_dropout, chunk))
         super().__init__([PreNorm(dim, attention), PreNorm(dim, feed_forward)])
 
     def forward(self, tokens: Tensor) -> Tensor:
@@ -94,16 +95,40 @@ class PerformerLayer(nn.ModuleList):
 
 
 class Stack(nn.Module):
-    """Layers in sequence, under the key `layers`."""
+    """Layers in sequence, under the key `layers`.
+
+    With `activation_checkpointing` a layer keeps its input alone and runs again for the gradient.
+    """
 
     def __init__(self, layers: list[nn.Module]):
         super().__init__()
         self.layers = nn.ModuleList(layers)
+        self.activation_checkpointing = False
 
     def forward(self, tokens: Tensor) -> Tensor:
+        again = self.activation_checkpointing and torch.is_grad_enabled()
         for layer in self.layers:
-            tokens = layer(tokens)
+            tokens = checkpoint(layer, tokens, use_reentrant=False) if again else layer(tokens)
         return tokens
+
+
+class CanCheckpointActivations(nn.Module):
+    """A network whose attribute `activation_checkpointing` speaks for all its stacks of layers.
+
+    It saves memory for a third more work; predictions, gradients and dropout stay the same.
+    """
+
+    @property
+    def activation_checkpointing(self) -> bool:
+        return any(stack.activation_checkpointing for stack in self._stacks())
+
+    @activation_checkpointing.setter
+    def activation_checkpointing(self, wanted: bool) -> None:
+        for stack in self._stacks():
+            stack.activation_checkpointing = wanted
+
+    def _stacks(self) -> list[Stack]:
+        return [module for module in self.modules() if isinstance(module, Stack)]
 
 
 class ProjectionUpdater(nn.Module):

@@ -75,18 +75,29 @@ def infer_config(state: dict[str, Tensor], path: Path) -> BulkFormerConfig:
     layer = re.compile(r"gb_formers\.(\d+)\.f\.(\d+)\.net\.layers\.0\.0\.norm\.weight")
     places = [tuple(map(int, match.groups())) for key in state if (match := layer.fullmatch(key))]
     try:
-        n_genes, dim = state["gene_emb_onehot_layer.weight"].shape
+        rows, gene_dim = state["gene_emb_onehot_layer.weight"].shape
+        _, n_genes = state["global_expr_proj.0.weight"].shape
+        (dim,) = state["layernorm.weight"].shape
         attention = "gb_formers.0.f.0.net.layers.0.0.fn.fast_attention"
         features, head_dim = state[f"{attention}.projection_matrix"].shape
     except (KeyError, ValueError) as error:
         raise InputError(
             f"{path}: not a checkpoint of BulkFormer ({error}); give the released weights"
         ) from error
+    if rows != n_genes:
+        raise InputError(
+            f"{path}: gene_emb_onehot_layer.weight has {rows:,} rows and global_expr_proj.0.weight "
+            f"{n_genes:,} columns, and both are one a gene; the file is damaged or of another "
+            "release"
+        )
+    # A gene table of another width than the tokens holds protein embeddings and is projected.
+    projected = {} if gene_dim == dim else {"gene_dim": gene_dim}
     return BulkFormerConfig(
         n_genes=n_genes,
         dim=dim,
+        **projected,
         layers=1 + max((layer for _, layer in places), default=0),
-        heads=dim // head_dim,
+        heads=max(1, dim // head_dim),
         features=features,
         blocks=1 + max((block for block, _ in places), default=0),
     )
@@ -99,7 +110,13 @@ def read_released_graph(edge_index: Path, edge_weight: Path) -> Graph:
         raise InputError(f"{edge_index}: not a tensor of two rows; give the released edge index")
     if not (isinstance(weight, Tensor) and weight.shape == ends.shape[1:]):
         raise InputError(f"{edge_weight}: not one weight for each edge of {edge_index}")
-    return Graph(ends[0], ends[1], weight.float())
+    if ends.dtype != torch.int64 or weight.dtype != torch.float32:
+        raise InputError(
+            f"{edge_index} and {edge_weight}: {ends.dtype} and {weight.dtype} instead of "
+            "torch.int64 and torch.float32; give the released files, and not one in place of the "
+            "other"
+        )
+    return Graph(ends[0], ends[1], weight)
 
 
 def load_latest_bundle(
