@@ -8,6 +8,10 @@ export PATH := $(BIN):$(PATH)
 # Without a GPU the CPU build of torch saves gigabytes.
 ifeq ($(shell command -v nvidia-smi 2>/dev/null),)
 TORCH_INDEX ?= --extra-index-url https://download.pytorch.org/whl/cpu
+# The CUDA build brings Triton; here the tests interpret the GPU kernels (Linux has wheels of it).
+ifeq ($(shell uname -s),Linux)
+TRITON ?= triton==3.9.0
+endif
 endif
 TORCH := $(shell sed -n 's/.*"\(torch==[^"]*\)".*/\1/p' pyproject.toml)
 
@@ -28,7 +32,7 @@ $(VENV)/installed: pyproject.toml
 	@echo 'Installing PyTorch and the other packages into $(VENV): this takes minutes, once.'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --retries 1 --no-deps $(TORCH_INDEX) $(TORCH)
-	$(BIN)/pip install --quiet --editable ".[test]"
+	$(BIN)/pip install --quiet --editable ".[test]" $(TRITON)
 	@touch $@
 
 demo: setup

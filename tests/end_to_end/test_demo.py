@@ -69,7 +69,7 @@ def test_a_changed_training_setting_trains_again_and_a_changed_title_does_not(pr
         return re.findall(r"^rule (\w+):", run.stdout, re.MULTILINE)
 
     assert "train" in planned("pretrain: {revision: 2}")
-    assert "train" not in planned("pretrain: {checkpoint_minutes: 7}")
+    assert planned("pretrain: {execution: {checkpoint_minutes: 7, batch_size: 2}}") == []
     retitled = planned("report: {title: another}")
     assert "render" in retitled
     assert "train" not in retitled

@@ -101,6 +101,89 @@ def test_the_slurm_profile_asks_for_a_gpu_where_the_model_trains(project):
     assert "slurm_partition=gpu" in plan
 
 
+def test_the_slurm_profile_asks_for_a_gpu_for_each_process_on_one_node(project):
+    (project / "processes.yaml").write_text("pretrain: {execution: {processes: 3}}\n")
+    run = snakemake(
+        project, "--profile", "profiles/slurm", "--dry-run",
+        "--configfile", "config/config.yaml", "processes.yaml", "--", "pretrain",
+    )  # fmt: skip
+    plan = run.stdout.split("rule train:")[1].split("rule ")[0]
+    resources = re.search("resources: (.*)", plan).group(1)
+    assert "gpu=3" in resources
+    assert "nodes=1" in resources
+    assert "tasks" not in resources
+
+
+OWN_RUN = ["model.safetensors", "config.json", "genes.parquet", "graph.parquet", "provenance.json"]
+
+
+@pytest.fixture(scope="module")
+def plan_of_mode(project):
+    """Return a function: mode and format of released weights -> (output, planned jobs)."""
+    for name in OWN_RUN:
+        (project / "own").mkdir(exist_ok=True)
+        (project / "own" / name).touch()
+
+    def make(mode, format="paper", models="config/models.tsv", targets=("pretrain", "benchmarks")):
+        folder = {"paper": "null", "latest": "bulkformer_latest", "run": "own"}[format]
+        overlay = project / "overlay.yaml"
+        overlay.write_text(
+            f"tables: {{models: {models}}}\n"
+            f"pretrain: {{mode: {mode}, released: {{format: {format}, folder: {folder}}}}}\n"
+        )
+        run = snakemake(
+            project, "--profile", "profiles/local", "--dry-run", "--printshellcmds",
+            "--configfile", "config/config.yaml", str(overlay), "--", *targets,
+        )  # fmt: skip
+        assert run.returncode == 0, run.stdout[-2000:]
+        return run.stdout, set(re.findall(r"^(\w+) +\d+$", run.stdout, re.MULTILINE))
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("mode", "format", "makes_run", "makers"),
+    [
+        ("train", "paper", "train", {"train"}),
+        ("released", "paper", "released_weights", {"released_weights"}),
+        ("released", "latest", "released_weights", {"released_weights"}),
+        ("fine-tune", "run", "train", {"train", "released_weights"}),
+    ],
+)
+def test_every_mode_has_one_maker_of_the_run(plan_of_mode, mode, format, makes_run, makers):
+    output, jobs = plan_of_mode(mode, format)
+    assert jobs & {"train", "released_weights"} == makers
+    folder = "--folder results/pretrain/bulkformer_37m "
+    (made,) = [line for line in output.splitlines() if folder in f"{line} "]
+    assert {"train": "pretrain.train ", "released_weights": "pretrain.released "}[makes_run] in made
+    started = "--start results/pretrain/bulkformer_37m_released" in output
+    assert started == (mode == "fine-tune")
+    released = "--release results/pretrain/bulkformer_37m" in output
+    assert released == (mode != "train")
+    assert ("--graph results/graph/coexpression.json" in output) == (mode == "train")
+
+
+def test_a_row_of_the_models_table_compares_released_weights_with_a_run_of_its_own(
+    plan_of_mode, project
+):
+    rows = (project / "config/models.tsv").read_text()
+    row = rows.splitlines()[1].replace("bulkformer\t", "published\t", 1)
+    row = row.replace("\ttrained\t", "\treleased\t")
+    (project / "config/two.tsv").write_text(f"{rows}{row}\n")
+    output, jobs = plan_of_mode("train", models="config/two.tsv", targets=["benchmarks"])
+    assert {"train", "released_weights"} <= jobs
+    folder = "--weights results/pretrain/bulkformer_37m"
+    for model, weights in (("bulkformer", folder), ("published", f"{folder}_released")):
+        lines = [line for line in output.splitlines() if f"--model {model} " in line]
+        assert any(f"{weights} " in line for line in lines), model
+    assert "--release results/pretrain/bulkformer_37m_released/provenance.json" in output
+
+
+def test_released_files_that_a_run_does_not_use_are_neither_sought_nor_listed(plan_of_mode):
+    output, _ = plan_of_mode("train", "latest", targets=["data"])
+    assert "bulkformer_latest" not in output
+
+
 def test_no_profile_is_loaded_behind_the_users_back(root):
     assert not (root / "profiles" / "default").exists()
     assert not (root / "workflow" / "profiles").exists()

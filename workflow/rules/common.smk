@@ -230,7 +230,8 @@ def weights(model):
     """The files that hold what a model has learned; empty for one that learns nothing."""
     row = MODELS[model]
     if row["embedder"] == "bulkformer":
-        return [run_folder(name) for name in ["model.safetensors", "config.json", "graph.parquet"]]
+        folder = released_folder if row["weights"] == "released" else run_folder
+        return [folder(name) for name in ["model.safetensors", "config.json", "graph.parquet"]]
     if row["weights"] == "fitted":
         return [f"<results>/embed/{model}/fit.safetensors"]
     return []
@@ -248,7 +249,10 @@ def weights_flag(wildcards, input):
 def configuration_of(task, model):
     """Everything in the config that shapes the numbers of a model in a task, to be hashed."""
     trained = MODELS[model]["embedder"] == "bulkformer"
-    pretrain = {k: v for k, v in config["pretrain"].items() if k != "checkpoint_minutes"}
+    idle = {"execution", "assess", *([] if uses_released() else ["released"])}
+    if not gene_table():
+        idle.add("protein_embeddings")
+    pretrain = {key: value for key, value in config["pretrain"].items() if key not in idle}
     return {
         "task": config["evaluate"][task],
         "model": MODELS[model],

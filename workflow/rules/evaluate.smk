@@ -9,7 +9,8 @@ rule exposure:
         samples=lambda wildcards: collect(
             "<results>/expression/{cohort}/samples.parquet", cohort=cohorts_of(wildcards.task)
         ),
-        graph=f"<results>/graph/{config['pretrain']['graph']}.json",
+        graph=graph_of_exposure(),
+        release=exposure_of_release(),
         overlaps=lambda wildcards: collect(
             "<results>/expression/overlap/{cohort}.parquet",
             cohort=scanned_cohorts(cohorts_of(wildcards.task)),
@@ -36,9 +37,12 @@ rule exposure:
             }
         ),
         models=lambda wildcards: as_json({name: row["weights"] for name, row in MODELS.items()}),
+        networks=lambda wildcards, input: flags(
+            {"graph": list(input.graph), "release": list(input.release)}
+        ),
     shell:
         "python -m bulkformer.evaluate.exposure --corpus {input.corpus} {params.cohorts}"
-        " --models {params.models:q} --graph {input.graph} --output {output} > {log} 2>&1"
+        " --models {params.models:q} {params.networks} --output {output} > {log} 2>&1"
 
 
 rule metrics:

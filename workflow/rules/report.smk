@@ -115,3 +115,45 @@ rule data_page:
         "python -m bulkformer.report.data --title {params.title:q} --cohorts {params.cohorts:q}"
         " --inventory {input.inventory} --corpus {input.corpus} {params.many} {params.simulated}"
         " --page {output} > {log} 2>&1"
+
+
+rule model_page:
+    """Show how the model learned, what it knows of new samples and of genes, and what it cost."""
+    input:
+        run=[run_folder(name) for name in ["provenance.json", "history.parquet"]],
+        assessment=[
+            assessment(name)
+            for name in [
+                "assessment.json",
+                "accuracy.parquet",
+                "genes.parquet",
+                "deciles.parquet",
+                "learning.parquet",
+                "gene_map.json",
+                "gene_map.parquet",
+                "clusters.parquet",
+                "controls.parquet",
+            ]
+        ],
+        corpus="<results>/expression/corpus.json",
+    output:
+        "<results>/report/model.html",
+    log:
+        "<logs>/report/model_page.log",
+    benchmark:
+        "<benchmarks>/report/model_page.jsonl"
+    conda:
+        "../../envs/report.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        run=lambda wildcards, input: str(Path(input.run[0]).parent),
+        assessment=lambda wildcards, input: str(Path(input.assessment[0]).parent),
+        title=config["report"]["title"],
+        simulated="--simulated" if config["sources"]["mode"] == "simulate" else "",
+    shell:
+        "python -m bulkformer.report.model --title {params.title:q} --run {params.run}"
+        " --assessment {params.assessment} --corpus {input.corpus} {params.simulated}"
+        " --page {output} > {log} 2>&1"

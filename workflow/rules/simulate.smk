@@ -114,6 +114,36 @@ rule simulate_string_channels:
         " --detailed {output.detailed} --info {output.info} > {log} 2>&1"
 
 
+rule simulate_proteins:
+    """Write proteins of the invented genes and a tiny ESM2, for gene identities from proteins."""
+    input:
+        gtf=SIMULATED["gtf"],
+        truth_genes=SIMULATED["truth_genes"],
+    output:
+        collect(
+            "<resources>/esm2/{name}",
+            name=["config.json", "vocab.txt", "tokenizer_config.json", "special_tokens_map.json"],
+        ),
+        peptides="<resources>/ensembl/Homo_sapiens.GRCh38.pep.all.fa.gz",
+        weights="<resources>/esm2/model.safetensors",
+    log:
+        "<logs>/simulate/proteins.log",
+    benchmark:
+        "<benchmarks>/simulate/proteins.jsonl"
+    conda:
+        "../../envs/torch.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        seed=config["seed"],
+    shell:
+        "python -m bulkformer.simulate.proteins --gtf {input.gtf} --truth-genes {input.truth_genes}"
+        " --seed {params.seed} --peptides {output.peptides} --weights {output.weights}"
+        " > {log} 2>&1"
+
+
 rule simulate_cohort_formats:
     """Publish samples once more, through other pipelines: toil, recount3, and cell lines of DepMap."""
     input:

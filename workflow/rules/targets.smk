@@ -42,7 +42,9 @@ rule graph:
 rule pretrain:
     """The pretrained BulkFormer."""
     input:
-        rules.train.output,
+        rules.released_weights.output
+        if config["pretrain"]["mode"] == "released"
+        else rules.train.output,
 
 
 rule embeddings:
@@ -80,7 +82,8 @@ rule benchmarks:
 
 
 rule report:
-    """The report as one self-contained page, and the page about the data beside it."""
+    """The report as one self-contained page, and beside it those about the data and the model."""
     input:
         rules.render.output,
         rules.data_page.output,
+        rules.model_page.output,

@@ -12,8 +12,11 @@ from test_embed_feeding import NUMPY_POOLING
 from bulkformer.embed.registry import load
 from bulkformer.errors import InputError
 from bulkformer.files import sha256
+from bulkformer.graph.edges import read_graph, symmetric, write_graph
 from bulkformer.model.bulkformer import BulkFormerConfig, initialise
-from bulkformer.model.checkpoint import load_run, read_graph, save_run
+from bulkformer.model.bulkformer_latest import BulkFormerLatestConfig
+from bulkformer.model.checkpoint import load_run, save_run
+from bulkformer.model.variants import initialise_model
 
 N_GENES = 20
 MEASURED = np.arange(N_GENES) >= 6
@@ -164,3 +167,28 @@ def test_a_vocabulary_without_a_shared_gene_is_refused(ready, tmp_path):
     pd.DataFrame({"gene_id": ["A", "B"]}).to_parquet(tmp_path / "other.parquet")
     with pytest.raises(InputError, match="shares no gene with the vocabulary"):
         ready(genes=tmp_path / "other.parquet")
+
+
+@pytest.mark.parametrize(
+    ("mode", "label"), [("released", "released"), ("fine-tune", "fine_tuned"), ("train", "trained")]
+)
+def test_the_provenance_says_how_the_weights_of_the_run_came_about(run_folder, ready, mode, label):
+    config = json.loads((run_folder / "config.json").read_text())
+    config["training"]["mode"] = mode
+    (run_folder / "config.json").write_text(json.dumps(config))
+    assert ready().provenance().weights == label
+    assert ready(weights="random").provenance().weights == "random"
+
+
+def test_the_untrained_control_of_the_latest_network_starts_as_its_training_does(tmp_path):
+    edges = symmetric(np.arange(19), np.arange(1, 20), np.ones(19))
+    write_graph(tmp_path / "edges.parquet", edges, N_GENES)
+    config = BulkFormerLatestConfig(
+        n_genes=N_GENES, dim=8, layers=1, heads=2, features=4, graph_dim=4
+    )
+    genes = write_genes(tmp_path / "genes.parquet", N_GENES)
+    model = initialise_model(config, edges, 3, 2.0)
+    save_run(tmp_path / "run", model, tmp_path / "edges.parquet", genes, {"prediction_start": 1.5})
+    control = load("bulkformer", '{"weights": "random"}', tmp_path / "run", genes, 0, 4)
+    assert control.model.expression_head[3].bias.item() == 1.5
+    assert control.embed(cohort(2), MEASURED, frame(2)).shape == (2, 8)

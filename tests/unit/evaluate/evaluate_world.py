@@ -110,7 +110,7 @@ class World:
         paths = [self.samples(cohort) for cohort in cohorts]
         graph = self.root / "string.json"
         graph.write_text(json.dumps({"origin": "external"}))
-        exposure(self.corpus, list(cohorts), paths, models, graph, path)
+        exposure(self.corpus, list(cohorts), paths, models, path, graph)
         return path
 
 

@@ -51,7 +51,7 @@ def ledger(world: World, graph: str) -> pd.DataFrame:
     path = world.root / "exposure.parquet"
     cohorts = ["corpus", "copy", "sibling", "stranger"]
     paths = [world.samples(cohort) for cohort in cohorts]
-    exposure(world.corpus, cohorts, paths, MODELS, summary_of(world, graph), path)
+    exposure(world.corpus, cohorts, paths, MODELS, path, summary_of(world, graph))
     return pd.read_parquet(path).set_index(["model", "cohort", "regime"]).sort_index()
 
 
@@ -148,10 +148,10 @@ def scanned_ledger(seen_world: World) -> pd.DataFrame:
         cohorts,
         [seen_world.samples(cohort) for cohort in cohorts],
         MODELS,
-        summary_of(seen_world, "string"),
         path,
-        list(overlaps),
-        [write_overlap(seen_world, cohort, rows) for cohort, rows in overlaps.items()],
+        summary_of(seen_world, "string"),
+        overlap_cohort=list(overlaps),
+        overlap=[write_overlap(seen_world, cohort, rows) for cohort, rows in overlaps.items()],
     )
     return pd.read_parquet(path).set_index(["model", "cohort", "regime"]).sort_index()
 

@@ -44,6 +44,16 @@ def test_external_samples_of_the_training_corpus_are_no_strict_test(world: World
     assert external["unit"].tolist() == ["external_0001", "external_0002"]
 
 
+def test_samples_that_pretraining_only_watches_are_in_no_test(world: World) -> None:
+    world.cohort("corpus", {"study_id": ["GSE1"] * 4 + ["GSE3"]}, np.ones((5, world.n_genes)))
+    splits = ["train", "train", "held_out_samples", "validation_samples", "held_out_groups"]
+    world.split_corpus("corpus", splits)
+    world.cohort("external", {"study_id": ["GSE9"]}, np.ones((1, world.n_genes)))
+    table = pq.read_table(split_imputation(world)).to_pandas()
+    tested = table.loc[table["dataset"] == "corpus", "unit"]
+    assert sorted(tested) == ["corpus_0002", "corpus_0004"]
+
+
 def test_external_samples_of_patients_and_donors_that_were_trained_on_are_no_strict_test(
     world: World,
 ) -> None:

@@ -56,6 +56,7 @@ def make(
         validation_fraction=0.1,
         held_out_group_fraction=0.15,
         held_out_sample_fraction=0.1,
+        validation_sample_fraction=0.1,
         seed=seed,
         output=folder / "corpus.parquet",
         summary=folder / "corpus.json",

@@ -1,6 +1,7 @@
 """Who belongs together, and that no group is on two sides of the split."""
 
 from collections import defaultdict
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -10,7 +11,10 @@ from hypothesis import strategies as st
 from bulkformer.errors import InputError
 from bulkformer.expression.groups import Fractions, sample_groups, split_groups
 
-FRACTIONS = Fractions(validation=0.1, held_out_groups=0.15, held_out_samples=0.1)
+FRACTIONS = Fractions(
+    validation=0.1, held_out_groups=0.15, held_out_samples=0.1, validation_samples=0.1
+)
+PARTS = {"train", "validation", "held_out_groups", "held_out_samples", "validation_samples"}
 
 
 def studies(sizes):
@@ -74,17 +78,17 @@ def test_no_group_is_ever_on_two_sides_of_the_split(drawn, seed):
     for part, group in zip(parts, groups, strict=True):
         where[group].add(part)
     for sides in where.values():
-        assert sides in ({"train"}, {"validation"}, {"held_out_groups"}) or sides == {
-            "train",
-            "held_out_samples",
-        }
+        beside_training = {"train", "held_out_samples", "validation_samples"}
+        assert sides in ({"validation"}, {"held_out_groups"}) or (
+            "train" in sides and sides <= beside_training
+        )
     # Samples that share a value share a group, by a way that has nothing to do with components.
     sides_of_value = defaultdict(set)
     for value, part in zip(values, parts, strict=True):
         for study in filter(None, value.split(",")):
-            sides_of_value[study].add(part.replace("held_out_samples", "train"))
+            sides_of_value[study].add("train" if part in beside_training else part)
     assert all(len(sides) == 1 for sides in sides_of_value.values())
-    assert {"train", "validation", "held_out_groups", "held_out_samples"} == set(parts)
+    assert set(parts) == PARTS
 
 
 @settings(max_examples=20, deadline=None)
@@ -104,12 +108,23 @@ def test_parts_are_as_large_as_asked_where_groups_are_small():
     assert shares["validation"] == pytest.approx(0.1, abs=0.003)
     assert shares["held_out_groups"] == pytest.approx(0.15, abs=0.003)
     assert shares["held_out_samples"] == pytest.approx(0.075, abs=0.003)
+    assert shares["validation_samples"] == pytest.approx(0.0675, abs=0.003)
+
+
+def test_whether_training_is_watched_on_siblings_moves_no_other_sample():
+    table = studies([5] * 40)
+    alone, _ = split(table, fractions=replace(FRACTIONS, validation_samples=0))
+    watched, _ = split(table)
+    moved = alone != watched
+    assert set(alone[moved]) == {"train"}
+    assert set(watched[moved]) == {"validation_samples"}
 
 
 def test_a_giant_study_goes_to_training():
     for seed in range(20):
         parts, groups = split(studies([900, *[5] * 20]), seed)
-        assert set(parts[groups == "study_id:GSE0"]) == {"train", "held_out_samples"}
+        of_giant = set(parts[groups == "study_id:GSE0"])
+        assert of_giant == {"train", "held_out_samples", "validation_samples"}
 
 
 def test_another_seed_gives_another_split_and_the_same_seed_the_same():
@@ -120,7 +135,7 @@ def test_another_seed_gives_another_split_and_the_same_seed_the_same():
 
 def test_three_groups_are_enough_and_two_are_not():
     parts, _ = split(studies([9, 3, 3]))
-    assert set(parts) == {"train", "validation", "held_out_groups", "held_out_samples"}
+    assert set(parts) == PARTS
     with pytest.raises(InputError, match=r"has 2 groups.*group_by"):
         split(studies([9, 3]))
 

@@ -17,6 +17,7 @@ from bulkformer.graph.edges import (
     statistics,
     symmetric,
     write_graph,
+    write_published_graph,
 )
 
 # A triangle 0-1-2, a pair 3-4, and gene 5 alone.
@@ -167,3 +168,32 @@ def test_graphs_of_different_vocabularies_are_not_joined(tmp_path):
             tmp_path / "union.parquet",
             tmp_path / "union.json",
         )
+
+
+PUBLISHED = Edges(
+    np.array([2, 0, 0, 1], np.int32), np.array([1, 1, 1, 1], np.int32), np.array([1, 2, 3, 4], "f4")
+)
+
+
+def test_a_published_graph_keeps_direction_repeats_and_self_loops_in_their_order(tmp_path):
+    path = tmp_path / "graph.parquet"
+    write_published_graph(path, PUBLISHED, 4)
+    for column, expected in zip(read_graph(path, 4), PUBLISHED, strict=True):
+        np.testing.assert_array_equal(column, expected)
+    with pytest.raises(InputError, match=r"own neighbour|stands twice|not symmetric"):
+        read_sized_graph(path)  # the graph stage never takes it for one of its own
+    with pytest.raises(InputError, match="made for 4 genes"):
+        read_graph(path, 5)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"target": np.array([1, 1, 1, 4], np.int32)}, "gene 4 is outside"),
+        ({"weight": np.array([1, np.nan, 1, 1], "f4")}, "not a finite number"),
+    ],
+)
+def test_a_published_graph_of_other_genes_or_without_weights_is_refused(tmp_path, changes, message):
+    with pytest.raises(InputError, match=message):
+        write_published_graph(tmp_path / "graph.parquet", PUBLISHED._replace(**changes), 4)
+    assert not list(tmp_path.iterdir())

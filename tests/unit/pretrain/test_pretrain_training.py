@@ -1,93 +1,48 @@
-"""Training learns, resumes bit for bit, and stops with a reason."""
+"""Training learns, stops with a reason, and leaves a folder that inference needs nothing beside."""
 
+import json
 import os
 import re
 import shlex
 import signal
 import subprocess
-import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 import pytest
+from pretrain_world import (
+    ABSENT,
+    COHORTS,
+    COMPARED,
+    GENES,
+    ONE_THREAD,
+    SAMPLES,
+    command,
+    finish,
+    gene_id,
+    split_of,
+    start,
+    train,
+    write_corpus,
+)
 from safetensors.numpy import load_file
 
-from bulkformer.expression.store import create_store
-from bulkformer.files import write_table
 from bulkformer.pretrain.batches import CorpusSamples, epoch_order, gene_mean
 
-GENES, SAMPLES = 60, 64
 LEARNING = {
     "epochs": 40,
+    "effective_batch_size": 4,
     "dropout": 0.0,
     "dim": 16,
-    "accumulate": 1,
     "gene_start": "principal_components",
 }
+OFTEN = 1e-9  # minutes: state is saved after every step
 
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory):
-    """Two programs, one of which every sample mixes differently; two cohorts; one absent gene."""
-    folder = tmp_path_factory.mktemp("corpus")
-    rng = np.random.default_rng(3)
-    level = rng.uniform(1, 6, GENES)
-    loading = rng.normal(0, 1, (2, GENES))
-    values = np.clip(level + rng.normal(0, 1, (SAMPLES, 2)) @ loading, 0, None).astype(np.float32)
-    rows = []
-    for cohort, part in (("one", range(40)), ("two", range(40, SAMPLES))):
-        measured = np.ones(GENES, bool)
-        measured[7] = cohort == "one"
-        ids = [f"s{number}" for number in part]
-        block = values[list(part)].copy()
-        block[:, ~measured] = np.nan
-        with create_store(folder / cohort / "log_tpm.arrow", measured, "log_tpm") as writer:
-            writer.write(ids, block)
-        splits = ["validation" if number % 4 == 0 else "train" for number in part]
-        rows += [
-            {"cohort": cohort, "sample_id": i, "group": i, "study_id": None, "split": s}
-            for i, s in zip(ids, splits, strict=True)
-        ]
-    write_table(folder / "corpus.parquet", pa.Table.from_pylist(rows))
-    write_table(
-        folder / "genes.parquet",
-        pa.table({"gene_id": [f"ENSG{number:011d}" for number in range(GENES)]}),
-    )
-    pairs = [(g, (g + 1) % GENES) for g in range(GENES)]
-    pairs += [(b, a) for a, b in pairs]
-    graph = pd.DataFrame(sorted(pairs), columns=["source", "target"]).assign(weight=1.0)
-    schema = pa.schema([("source", pa.int32()), ("target", pa.int32()), ("weight", pa.float32())])
-    write_table(folder / "graph.parquet", pa.Table.from_pandas(graph, schema, preserve_index=False))
-    return folder
-
-
-def command(corpus: Path, out: Path, **changes) -> list[str]:
-    settings = {
-        "dim": 8, "layers": 1, "heads": 2, "dropout": 0.1, "epochs": 4, "batch_size": 4,
-        "gene_start": "random",
-        "accumulate": 2, "learning_rate": 0.01, "weight_decay": 0.01, "warmup_fraction": 0.05,
-        "schedule": "cosine", "mask_fraction": 0.15, "clip_gradient": 1.0,
-        "checkpoint_minutes": 60, "seed": 1, "revision": 1,
-    } | changes  # fmt: skip
-    options = {
-        "genes": corpus / "genes.parquet",
-        "corpus": corpus / "corpus.parquet",
-        "graph": corpus / "graph.parquet",
-        "folder": out / "run",
-        "state": out / "state",
-    } | settings
-    words = [f"--{key.replace('_', '-')}={value}" for key, value in options.items()]
-    words += [f"--store={corpus / cohort / 'log_tpm.arrow'}" for cohort in ("one", "two")]
-    return [sys.executable, "-m", "bulkformer.pretrain.train", *words]
-
-
-def train(corpus: Path, out: Path, **changes) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        command(corpus, out, **changes), capture_output=True, text=True, check=False
-    )
+    return write_corpus(tmp_path_factory.mktemp("corpus"))
 
 
 @pytest.fixture(scope="module")
@@ -98,58 +53,57 @@ def uninterrupted(corpus, tmp_path_factory):
     return out
 
 
-def kill_after_first_checkpoint(corpus: Path, out: Path, number: int) -> int:
-    """Start a run that saves after every step, and send it a signal once it has saved."""
+def stopped_with(corpus, out, **changes) -> str:
+    """Run the step to its end, which is an InputError, and return its message."""
+    process = start(corpus, out, **changes)
+    process.join()
+    said = (out / "said").read_text()
+    assert process.exitcode == 1, said
+    return said
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_a_run_that_is_asked_to_stop_saves_and_ends_bit_identical(
+    corpus, uninterrupted, tmp_path, number
+):
     process = subprocess.Popen(
-        command(corpus, out, checkpoint_minutes=1e-9),
+        command(corpus, tmp_path, checkpoint_minutes=OFTEN),
+        env=ONE_THREAD,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    while not list(out.glob("state/*/last.pt")):
+    while not list(tmp_path.glob("state/*/last.pt")):
         assert process.poll() is None
         time.sleep(0.005)
     os.kill(process.pid, number)
-    return process.wait()
-
-
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGUSR1])
-def test_a_killed_run_resumes_and_ends_bit_identical(corpus, uninterrupted, tmp_path, number):
-    status = kill_after_first_checkpoint(corpus, tmp_path, number)
-    assert status == (-signal.SIGKILL if number == signal.SIGKILL else 75)
+    assert process.wait() == 75
     assert not (tmp_path / "run" / "model.safetensors").exists()
-    resumed = train(corpus, tmp_path)
-    assert "resumed at step" in resumed.stderr
-    for name in ("model.safetensors", "history.parquet", "provenance.json", "config.json"):
+    assert "resumed at step" in finish(corpus, tmp_path)
+    for name in COMPARED:
         assert (tmp_path / "run" / name).read_bytes() == (
             uninterrupted / "run" / name
         ).read_bytes(), name
 
 
 def test_a_changed_setting_never_continues_a_stale_state(corpus, tmp_path):
-    kill_after_first_checkpoint(corpus, tmp_path, signal.SIGTERM)
-    other = train(corpus, tmp_path, learning_rate=0.02, epochs=1)
-    assert other.returncode == 0
-    assert "resumed" not in other.stderr
+    start(corpus, tmp_path, "kill_in_step:9").join()
+    assert list(tmp_path.glob("state/*/last.pt"))
+    assert "resumed" not in finish(corpus, tmp_path, learning_rate=0.02, epochs=1)
+    assert "resumed" not in finish(corpus, tmp_path, max_samples=3)
+    assert "resumed" not in finish(corpus, tmp_path, revision=2, epochs=1)
 
 
 def test_changed_values_never_continue_a_stale_state(corpus, tmp_path):
-    kill_after_first_checkpoint(corpus, tmp_path, signal.SIGTERM)
+    start(corpus, tmp_path, "kill_in_step:9").join()
     table = pd.read_parquet(corpus / "corpus.parquet").assign(log_tpm_sha256="another store")
     table.to_parquet(tmp_path / "corpus.parquet")
-    other = subprocess.run(
-        [*command(corpus, tmp_path, epochs=1), f"--corpus={tmp_path / 'corpus.parquet'}"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert other.returncode == 0, other.stderr
-    assert "resumed" not in other.stderr
+    assert "resumed" not in finish(corpus, tmp_path, corpus_path=tmp_path / "corpus.parquet")
 
 
 def test_a_signal_to_the_whole_job_still_saves_through_the_pipe_of_the_rule(corpus, root, tmp_path):
     rule = (root / "workflow/rules/pretrain.smk").read_text()
     pipe = re.search(r"\" (\| .*tee) \{log\}", rule).group(1)
-    words = command(corpus, tmp_path, checkpoint_minutes=1e-9, epochs=500)
+    words = command(corpus, tmp_path, checkpoint_minutes=OFTEN, epochs=500)
     line = f"set -euo pipefail; {shlex.join(words)} 2>&1 {pipe} {tmp_path / 'log'})"
     process = subprocess.Popen(
         ["bash", "-c", line], stdout=subprocess.DEVNULL, start_new_session=True
@@ -166,60 +120,170 @@ def test_a_signal_to_the_whole_job_still_saves_through_the_pipe_of_the_rule(corp
 
 
 def test_the_model_learns_more_than_the_gene_mean(corpus, tmp_path):
-    run = train(corpus, tmp_path, **LEARNING)
-    assert run.returncode == 0, run.stderr
-    provenance = pd.read_json(tmp_path / "run" / "provenance.json", typ="series")
+    finish(corpus, tmp_path, **LEARNING)
+    provenance = json.loads((tmp_path / "run" / "provenance.json").read_text())
     assert provenance["best_validation_loss"] < 0.9 * provenance["gene_mean_validation_loss"]
 
 
-def test_history_has_every_step_and_one_validation_an_epoch(uninterrupted):
+def test_history_has_every_step_and_each_validation_at_each_share(uninterrupted):
     history = pd.read_parquet(uninterrupted / "run" / "history.parquet")
-    assert (history["split"] == "train").sum() == 4 * 6  # 48 training samples, 8 a step
-    assert (history["split"] == "validation").sum() == 4
-    assert history.loc[history["split"] == "train", "step"].tolist() == list(range(1, 25))
+    steps = history[history["split"] == "train"]
+    assert steps["step"].tolist() == list(range(1, 19))  # 46 training samples, 8 a step, 3 epochs
+    assert steps["mask_fraction"].isna().all()
+    assert steps["epoch"].tolist() == [epoch for epoch in range(3) for _ in range(6)]
+    looks = history[history["split"] != "train"]
+    assert set(zip(looks["split"], looks["mask_fraction"], looks["step"], strict=True)) == {
+        (split, share, step)
+        for split in ("validation", "validation_samples")
+        for share in (0.15, 0.5)
+        for step in (6, 12, 18)
+    }
+
+
+def test_the_provenance_says_which_loss_selected_and_what_the_gene_mean_reaches(uninterrupted):
+    provenance = json.loads((uninterrupted / "run" / "provenance.json").read_text())
+    history = pd.read_parquet(uninterrupted / "run" / "history.parquet")
+    selecting = history[
+        (history["split"] == "validation")
+        & (history["mask_fraction"] == provenance["selecting_mask_fraction"])
+    ]
+    assert provenance["best_validation_loss"] == selecting["loss"].min()
+    assert provenance["best_step"] == selecting.set_index("step")["loss"].idxmin()
+    floors = pd.DataFrame(provenance["gene_mean_losses"]).set_index(["split", "mask_fraction"])
+    assert len(floors) == 4
+    assert floors["loss"]["validation", 0.15] == provenance["gene_mean_validation_loss"]
+    assert provenance["training_samples"] == 46
+    assert provenance["mode"] == "train"
+
+
+@pytest.mark.parametrize(
+    "execution",
+    [{"activation_checkpointing": True}, {"attention": "performer_pytorch"}, {"batch_size": 8}],
+)
+def test_the_way_of_computing_changes_nothing_beyond_rounding(corpus, tmp_path, execution):
+    found = []
+    for name, changes in (("usual", {}), ("other", execution)):
+        finish(corpus, tmp_path / name, epochs=1, dropout=0.0, **changes)
+        history = pd.read_parquet(tmp_path / name / "run" / "history.parquet")
+        found.append(history["loss"].to_numpy())
+    np.testing.assert_allclose(*found, rtol=1e-3)
+
+
+def test_the_latest_network_trains_in_bfloat16_with_a_share_hidden_for_each_sample(
+    corpus, tmp_path
+):
+    shape = {"variant": "latest", "dim": 8, "layers": 2, "heads": 2, "features": 8, "graph_dim": 4}
+    finish(
+        corpus, tmp_path, model=json.dumps(shape), precision="bfloat16",
+        mask_fraction=[0.05, 0.15], every_steps=4,
+    )  # fmt: skip
+    weights = load_file(tmp_path / "run/model.safetensors")
+    assert {tensor.dtype.name for tensor in weights.values()} <= {"float32", "int64"}
+    history = pd.read_parquet(tmp_path / "run" / "history.parquet").query("split == 'validation'")
+    assert history["loss"].iloc[-1] < history["loss"].iloc[0]
+
+
+def test_validation_every_few_steps_ends_with_the_last_step(corpus, tmp_path):
+    finish(corpus, tmp_path, every_steps=7)
+    history = pd.read_parquet(tmp_path / "run" / "history.parquet")
+    assert history.loc[history["split"] == "validation", "step"].unique().tolist() == [7, 14, 18]
+
+
+def test_a_corpus_without_samples_beside_training_trains_without_that_curve(corpus, tmp_path):
+    table = pd.read_parquet(corpus / "corpus.parquet")
+    table["split"] = table["split"].replace("validation_samples", "train")
+    table.to_parquet(tmp_path / "corpus.parquet")
+    finish(corpus, tmp_path, corpus_path=tmp_path / "corpus.parquet", epochs=1)
+    history = pd.read_parquet(tmp_path / "run" / "history.parquet")
+    assert set(history["split"]) == {"train", "validation"}
 
 
 def test_the_run_folder_holds_all_that_inference_needs(uninterrupted):
     names = {path.name for path in (uninterrupted / "run").iterdir()}
-    assert names >= {"model.safetensors", "config.json", "genes.parquet", "graph.parquet"}
-    assert all(
-        np.isfinite(t).all() for t in load_file(uninterrupted / "run/model.safetensors").values()
+    assert names == {*COMPARED, "cost.parquet"}
+    weights = load_file(uninterrupted / "run/model.safetensors")
+    assert all(np.isfinite(tensor).all() for tensor in weights.values())
+    config = json.loads((uninterrupted / "run/config.json").read_text())
+    assert {"settings", "mode", "prediction_start", "licence"} == set(config["training"])
+
+
+def test_training_goes_on_from_another_run_on_its_genes_and_graph(corpus, uninterrupted, tmp_path):
+    """The stores have the genes of the run in another order, less one and with one more."""
+    finish(corpus, tmp_path / "same", start=uninterrupted / "run", graph=None, epochs=1)
+    before, after = (
+        pd.read_parquet(folder / "run" / "history.parquet").query("split == 'validation'")["loss"]
+        for folder in (uninterrupted, tmp_path / "same")
     )
+    assert after.iloc[0] < before.iloc[0]
+    config = json.loads((tmp_path / "same/run/config.json").read_text())
+    assert config["training"]["mode"] == "fine-tune"
+
+    names = [gene_id(number) for number in range(1, GENES)] + ["ENSG00000999999"]
+    pd.DataFrame({"gene_id": names}).to_parquet(tmp_path / "genes.parquet")
+    finish(
+        corpus, tmp_path / "other", start=uninterrupted / "run", graph=None, epochs=1,
+        genes=tmp_path / "genes.parquet",
+    )  # fmt: skip
+    kept = pd.read_parquet(tmp_path / "other/run/genes.parquet")["gene_id"].tolist()
+    assert kept == [gene_id(number) for number in range(GENES)]
 
 
-def test_a_loss_that_is_not_finite_names_the_samples(corpus, tmp_path):
-    run = train(corpus, tmp_path, learning_rate=1e30, clip_gradient=1e30)
+def test_a_run_needs_a_graph_or_a_run_to_go_on_from(corpus, uninterrupted, tmp_path):
+    assert "give --graph" in stopped_with(corpus, tmp_path, graph=None)
+    assert "give --graph" in stopped_with(corpus, tmp_path, start=uninterrupted / "run")
+
+
+def test_a_loss_that_is_not_finite_names_the_samples_and_keeps_the_state(corpus, tmp_path):
+    finish(corpus, tmp_path, epochs=1)
+    said = stopped_with(corpus, tmp_path, learning_rate=1e30, clip_gradient=1e30, epochs=2)
+    assert re.search(r"the (loss|gradient) is not finite at step \d", said)
+    assert "learning_rate" in said
+    assert re.search(r"samples s\d+, s\d+", said)
+    assert "largest losses: s" in said
+
+
+def test_an_unknown_setting_stops_before_training(corpus, tmp_path):
+    run = train(corpus, tmp_path, training='{"epoch": 3}')
     assert run.returncode == 1
-    assert "the loss is not finite at step" in run.stderr
-    assert "learning_rate" in run.stderr
-    assert "samples s" in run.stderr
+    assert "error: pretrain.training.epoch: unknown; did you mean 'epochs'?" in run.stderr
 
 
 def test_a_corpus_without_validation_samples_stops_before_training(corpus, tmp_path):
     table = pd.read_parquet(corpus / "corpus.parquet").assign(split="train")
     table.to_parquet(tmp_path / "corpus.parquet")
-    run = subprocess.run(
-        [*command(corpus, tmp_path), f"--corpus={tmp_path / 'corpus.parquet'}"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert run.returncode == 1
-    assert "no sample has split 'validation'" in run.stderr
+    said = stopped_with(corpus, tmp_path, corpus_path=tmp_path / "corpus.parquet")
+    assert "no sample has split 'validation'" in said
+
+
+def test_two_processes_stop_together_on_request_and_go_on_as_one(corpus, tmp_path):
+    # A graph convolution, a network and a corpus this small take one core each.
+    words = command(corpus, tmp_path, processes=2, checkpoint_minutes=OFTEN, dropout=0.0, epochs=9)
+    process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
+    while not list(tmp_path.glob("state/*/last.pt")):
+        assert process.poll() is None
+        time.sleep(0.005)
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate()
+    assert process.returncode == 75, said
+    assert said.count("stopped on request") == 1
+    assert "resumed at step" in finish(corpus, tmp_path, dropout=0.0, epochs=9)
+
+
+def corpus_samples(corpus, split):
+    stores = [corpus / cohort / "log_tpm.arrow" for cohort in COHORTS]
+    return CorpusSamples(pd.read_parquet(corpus / "corpus.parquet"), stores, split)
 
 
 def test_batches_hold_the_samples_that_were_asked_for(corpus):
-    stores = [corpus / cohort / "log_tpm.arrow" for cohort in ("one", "two")]
-    samples = CorpusSamples(pd.read_parquet(corpus / "corpus.parquet"), stores, "validation")
-    assert samples.sample_ids == [f"s{number}" for number in range(0, SAMPLES, 4)]
-    values = samples.read([0, 15, 3])
-    assert values[1].isnan().nonzero().flatten().tolist() == [7]  # the gene that "two" lacks
+    samples = corpus_samples(corpus, "validation")
+    assert samples.sample_ids == [f"s{n}" for n in range(SAMPLES) if split_of(n) == "validation"]
+    values = samples.read([0, len(samples) - 1, 3])
+    assert values[1].isnan().nonzero().flatten().tolist() == [ABSENT]
     assert not values[[0, 2]].isnan().any()
 
 
 def test_the_gene_mean_is_taken_over_samples_that_measured_the_gene(corpus):
-    stores = [corpus / cohort / "log_tpm.arrow" for cohort in ("one", "two")]
-    samples = CorpusSamples(pd.read_parquet(corpus / "corpus.parquet"), stores, "train")
+    samples = corpus_samples(corpus, "train")
     values = samples.read(np.arange(len(samples))).numpy()
     assert np.allclose(gene_mean(samples, 5), np.nanmean(values, axis=0), atol=1e-6)
 

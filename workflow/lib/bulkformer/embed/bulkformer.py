@@ -25,12 +25,20 @@ from bulkformer.embed.feeding import (
     to_model_genes,
     to_vocabulary,
 )
-from bulkformer.embed.interface import Context, Embedder, Provenance
+from bulkformer.embed.interface import Context, Embedder, Provenance, WeightsState
 from bulkformer.errors import InputError
 from bulkformer.files import sha256
-from bulkformer.model.bulkformer import BulkFormer, seeded_weights
-from bulkformer.model.checkpoint import load_run, read_graph
+from bulkformer.graph.edges import read_graph
+from bulkformer.model.bulkformer import BulkFormer
+from bulkformer.model.checkpoint import load_run
+from bulkformer.model.variants import initialise_model
 
+# What tables call weights, by the mode of pretraining that made them.
+WEIGHTS_OF_MODE: dict[str, WeightsState] = {
+    "train": "trained",
+    "released": "released",
+    "fine-tune": "fine_tuned",
+}
 SUMMARY_SCALARS = 3  # missing rate, mean and non-zero share, the last entries of every gene token
 
 
@@ -42,7 +50,8 @@ class BulkFormerSettings:
     ----------
     pooling : rule from gene tokens to sample vector
     summary_scalars : keep the three statistics of the sample that end the vector of the paper
-    weights : "random" replaces the trained weights by seeded initial ones
+    weights : "trained" for those of the run folder, trained here or elsewhere; "random" replaces
+        them by seeded initial ones
     shuffle_genes : feed one fixed, seeded permutation of the genes
     absent_value : what a gene that the cohort did not measure is fed as when embedding; the paper's
         benchmarks used zero, its pretraining the mask
@@ -73,13 +82,10 @@ class BulkFormerEmbedder(Embedder):
         self.tensors = len(model.state_dict())
         if settings.weights == "random":
             graph = read_graph(folder / "graph.parquet", model.config.n_genes)
-            with seeded_weights(context.seed):
-                model = type(model)(model.config, graph).eval()
+            # As training itself starts: a control that cannot even say what expression is on
+            # average would make any trained model look good.
             start = self.run["training"].get("prediction_start")
-            if start is not None:
-                # As training itself starts: a control that cannot even say what expression is on
-                # average would make any trained model look good.
-                torch.nn.init.constant_(model.head[3].bias, start)
+            model = initialise_model(model.config, graph, context.seed, start).eval()
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.model = model.to(self.device)
         self.mask_value = model.config.mask_value
@@ -96,7 +102,7 @@ class BulkFormerEmbedder(Embedder):
     def provenance(self) -> Provenance:
         """Untrained weights have neither hash nor licence, and no tensor was loaded for them."""
         provenance = Provenance(
-            weights="trained",
+            weights=WEIGHTS_OF_MODE[self.run["training"].get("mode", "train")],
             weights_sha256=sha256(self.context.weights / "model.safetensors"),
             licence=self.run["training"].get("licence", "MIT"),
             tensors_loaded=self.tensors,

@@ -4,10 +4,14 @@ Genes are matched by identifier, never by position: a network may have another g
 vocabulary. Genes that it knows and the vocabulary lacks are fed as absent.
 """
 
-from typing import Literal
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from torch import Tensor
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Pooling = Literal["max", "mean", "mean_measured", "median", "all"]
 NOT_IN_VOCABULARY = -1

@@ -19,7 +19,7 @@ from bulkformer.embed.training import TrainingData
 from bulkformer.errors import InputError
 from bulkformer.files import sha256
 
-WeightsState = Literal["trained", "random", "fitted", "none"]
+WeightsState = Literal["trained", "released", "fine_tuned", "random", "fitted", "none"]
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,8 @@
 
 A model has seen a sample if the corpus it learned from holds that sample, under its own name or
 another, or another one of the same patient, donor or study. Evidence is by accession, BioSample and
-expression profile; a model whose training samples are not known cannot be cleared this way.
+expression profile; a model whose training samples are not known cannot be cleared this way, and
+only what its makers say of it counts.
 """
 
 import json
@@ -17,6 +18,7 @@ from typer import Option
 from bulkformer.cli import command
 from bulkformer.errors import InputError
 from bulkformer.evaluate.records import pair, read_columns, read_kept
+from bulkformer.evaluate.releases import Documented
 from bulkformer.evaluate.sharing import (
     ALL_SAMPLES,
     KEYS,
@@ -46,12 +48,15 @@ SCHEMA = pa.schema(
 # were trained elsewhere, on samples that this workflow does not know.
 LEARNS_FROM = {
     "trained": ("train", "validation"),
+    "fine_tuned": ("train", "validation"),  # and from what the released weights had seen
+    "released": (),  # from samples of its own
     "fitted": ("train",),
     "random": (),
     "none": (),
 }
 EXTERNAL = "external"  # the origin of a graph that no sample of the corpus has shaped
 WITH_GRAPH = ("trained", "random")
+RELEASED = ("released", "fine_tuned")
 WORST_FIRST = ("seen_unlabelled", "seen_in_graph", "unknown", "clean")
 
 
@@ -59,9 +64,14 @@ def exposure(
     corpus: Annotated[Path, Option(help="Split corpus, corpus.parquet.")],
     cohort: Annotated[list[str], Option()],
     samples: Annotated[list[Path], Option(help="samples.parquet of each cohort, same order.")],
-    models: Annotated[str, Option(help="JSON {model: trained | fitted | random | none}.")],
-    graph: Annotated[Path, Option(help="JSON of the graph of the pretraining.")],
+    models: Annotated[str, Option(help="JSON {model: where its weights come from}.")],
     output: Annotated[Path, Option()],
+    graph: Annotated[
+        Path | None, Option(help="JSON of the graph of the pretraining; else it is the release's.")
+    ] = None,
+    release: Annotated[
+        Path | None, Option(help="provenance.json of released weights, if a model has them.")
+    ] = None,
     overlap_cohort: Annotated[list[str] | None, Option(help="Cohorts looked up in it.")] = None,
     overlap: Annotated[list[Path] | None, Option(help="What was found, same order.")] = None,
 ) -> None:
@@ -74,12 +84,14 @@ def exposure(
     looked_up = pair(overlap_cohort or [], overlap or [], "--overlap")
     copies = {name: read_overlap(path) for name, path in looked_up.items()}
     parts = subsets(rows, labels)
-    drawn_from_corpus = rests_on_samples(graph)
+    drawn_from_corpus = graph is not None and rests_on_samples(graph)
+    documented = Documented.read(release) if release else Documented()
     ledger = []
     # Splits that a kind of model learned from: the same for many models, so counted once.
     overlaps: dict[tuple[str, ...], dict[tuple[str, str], Shared]] = {}
     for model, weights in json.loads(models).items():
         learned = LEARNS_FROM.get(weights, ())
+        of_release = weights in RELEASED or (weights == "random" and graph is None)
         drawn = ("train",) if drawn_from_corpus and weights in WITH_GRAPH else ()
         for splits in {learned, drawn}:
             if splits not in overlaps:
@@ -93,6 +105,9 @@ def exposure(
             of_weights, of_graph = overlaps[learned][place], overlaps[drawn][place]
             scanned = place[0] in copies
             state, evidence = _judge(weights, learned, drawn, (of_weights, of_graph), n, scanned)
+            if of_release:
+                stated = documented.judge(place[0], subset, weights in RELEASED)
+                state, evidence = _worse((state, evidence), stated)
             shown = of_weights if any(of_weights.values()) else of_graph
             ledger.append(
                 {
@@ -125,6 +140,14 @@ def rests_on_samples(graph: Path) -> bool:
     return any(
         each != EXTERNAL for each in (origin.values() if isinstance(origin, dict) else [origin])
     )
+
+
+def _worse(one: tuple[str, str], other: tuple[str, str]) -> tuple[str, str]:
+    """Return the worse state, with the evidence of both where both say something was seen."""
+    first, second = sorted([one, other], key=lambda each: WORST_FIRST.index(each[0]))
+    if second[0] == "clean":
+        return first
+    return first[0], f"{first[1]}; {second[1]}"
 
 
 @dataclass(frozen=True)

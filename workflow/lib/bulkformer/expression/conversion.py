@@ -79,7 +79,7 @@ def write_stores(plan: Plan, stores: Conversion) -> pd.DataFrame:
     Returns a row a sample: sample_id, library_size, n_genes_detected, missing_rate, kept, reason.
     Raises InputError for values that are not of the plan's unit.
     """
-    blocks, mapping, denominator = _open(plan, stores.samples)
+    blocks, mapping, denominator = open_blocks(plan, stores.samples)
     align = Aligner(plan, mapping, denominator)
     announced = plan.opened.samples["sample_id"].tolist()
     reasons = reasons_from_table(plan.opened.samples, plan.thresholds)
@@ -108,7 +108,7 @@ def write_stores(plan: Plan, stores: Conversion) -> pd.DataFrame:
     return quality_table(plan, stores.records())
 
 
-def _open(plan: Plan, start: int) -> tuple[Blocks, GeneMapping, Denominator]:
+def open_blocks(plan: Plan, start: int) -> tuple[Blocks, GeneMapping, Denominator]:
     """Return the blocks from sample `start` on, and where their columns lie."""
     if not plan.opened.can_skip:
         return plan.opened.blocks(), plan.mapping, plan.denominator

@@ -47,6 +47,7 @@ def corpus(
     validation_fraction: Annotated[float, Option()],
     held_out_group_fraction: Annotated[float, Option()],
     held_out_sample_fraction: Annotated[float, Option()],
+    validation_sample_fraction: Annotated[float, Option()],
     seed: Annotated[int, Option()],
     output: Annotated[Path, Option(help="corpus.parquet to write.")],
     summary: Annotated[Path, Option(help="corpus.json to write.")],
@@ -80,7 +81,12 @@ def corpus(
     # One accession has one row, whatever becomes of copies under others.
     copies = kept["sample_id"].isin(later_copies(pairs) if duplicates == DROP else set())
     table = kept[~repeated & ~copies].reset_index(drop=True)
-    fractions = Fractions(validation_fraction, held_out_group_fraction, held_out_sample_fraction)
+    fractions = Fractions(
+        validation_fraction,
+        held_out_group_fraction,
+        held_out_sample_fraction,
+        validation_sample_fraction,
+    )
     table["split"] = split_groups(
         table["sample_id"], table["group"], fractions, seed, remaining_copies(pairs, table)
     )

@@ -17,6 +17,7 @@ from bulkformer.expression.components import connected_components
 
 TRAIN, VALIDATION = "train", "validation"
 HELD_OUT_GROUPS, HELD_OUT_SAMPLES = "held_out_groups", "held_out_samples"
+VALIDATION_SAMPLES = "validation_samples"
 
 
 @dataclass(frozen=True)
@@ -27,11 +28,13 @@ class Fractions:
     ----------
     validation, held_out_groups : of all samples, in whole groups
     held_out_samples : of the samples that are in neither of the two
+    validation_samples : of the samples that are left then; 0 for none
     """
 
     validation: float
     held_out_groups: float
     held_out_samples: float
+    validation_samples: float = 0.0
 
 
 def sample_groups(
@@ -71,13 +74,13 @@ def split_groups(
     seed: int,
     with_copies: Collection[str] = (),
 ) -> pd.Series:
-    """Return the part of each sample: train, validation, held_out_groups or held_out_samples.
+    """Return the part of each sample: train, or one of the four that are not learned from.
 
     `validation` and `held_out_groups` consist of whole groups, as close to their shares as whole
-    groups allow; `held_out_samples` are random samples of the remaining groups, each of which
-    keeps at least one sample in `train`. Samples `with_copies` are not held out that way, because a
-    copy would stay in training. The result depends on the seed and on which samples are
-    in which group, not on their order. Raises InputError if there are too few groups.
+    groups allow; `held_out_samples` and `validation_samples` are random samples of the remaining
+    groups, each of which keeps at least one sample in `train`. Samples `with_copies` are not taken
+    that way, because a copy would stay in training. The result depends on the seed and on which
+    samples are in which group, not on their order. Raises InputError if there are too few groups.
     """
     if len(groups) == 0 or groups.nunique() < 3:
         raise InputError(
@@ -99,6 +102,11 @@ def split_groups(
     single = (split == TRAIN) & ~sample_ids.isin(with_copies)
     held_out = _siblings(sample_ids, groups, single, fractions.held_out_samples, rng)
     split[held_out] = HELD_OUT_SAMPLES
+    if fractions.validation_samples:
+        # Drawn last: whether there are any moves no other sample.
+        single &= split == TRAIN
+        watched = _siblings(sample_ids, groups, single, fractions.validation_samples, rng)
+        split[watched] = VALIDATION_SAMPLES
     return split
 
 

@@ -1,7 +1,8 @@
 """Edges among genes: the one form of every graph, its file, and what it looks like from afar.
 
 A graph is undirected; its file lists every edge in both directions, sorted, so that equal graphs
-are equal bytes and a reader needs no convention to find the neighbours of a gene.
+are equal bytes and a reader needs no convention to find the neighbours of a gene. Only a graph that
+came with published weights is kept as it was published, one-sided edges and self loops included.
 """
 
 import json
@@ -15,7 +16,7 @@ import pyarrow.parquet as pq
 from bulkformer.errors import InputError
 from bulkformer.files import write_table
 
-N_GENES = b"n_genes"
+N_GENES, PUBLISHED = b"n_genes", b"published"
 DEGREE_QUANTILES = {"min": 0, "q25": 25, "median": 50, "q75": 75, "q95": 95, "max": 100}
 WEIGHT_BINS = np.linspace(0, 1, 21)
 
@@ -59,32 +60,39 @@ def write_graph(path: Path, edges: Edges, n_genes: int) -> None:
     InputError where `read_graph` would.
     """
     check(edges, n_genes, path)
-    schema = pa.schema(
-        [("source", pa.int32()), ("target", pa.int32()), ("weight", pa.float32())],
-        metadata={N_GENES: str(n_genes)},
-    )
-    write_table(path, pa.table(list(map(pa.array, edges)), schema=schema))
+    _write(path, edges, {N_GENES: str(n_genes)})
+
+
+def write_published_graph(path: Path, edges: Edges, n_genes: int) -> None:
+    """Write the graph of published weights, edge by edge as it came, and say so in the metadata.
+
+    Raises InputError for genes out of range and for weights that are not finite.
+    """
+    check_published(edges, n_genes, path)
+    _write(path, edges, {N_GENES: str(n_genes), PUBLISHED: "yes"})
 
 
 def read_graph(path: Path, n_genes: int) -> Edges:
     """Read a graph over `n_genes` genes.
 
     Raises InputError if the file is no such table, belongs to another vocabulary, or holds indices
-    out of range, self loops, repeated or one-sided edges, or weights that are not above zero.
+    out of range, self loops, repeated or one-sided edges, or weights that are not above zero. A
+    file that says it is the graph of published weights may have all of these but the first, and
+    its edges keep their direction and number.
     """
-    edges, stored = _read(path)
+    edges, stored, published = _read(path)
     if stored not in (None, n_genes):
         raise InputError(
             f"{path}: made for {stored} genes, but the vocabulary has {n_genes}; "
             "run the graph stage again"
         )
-    check(edges, n_genes, path)
+    (check_published if published else check)(edges, n_genes, path)
     return edges
 
 
 def read_sized_graph(path: Path) -> tuple[Edges, int]:
-    """Read a graph and the number of genes that its file states; raises InputError as above."""
-    edges, stored = _read(path)
+    """Read an undirected graph and the number of genes that its file states; raises as above."""
+    edges, stored, _ = _read(path)
     if stored is None:
         raise InputError(
             f"{path}: does not say for how many genes it was made; run the graph stage again"
@@ -113,10 +121,7 @@ def check(edges: Edges, n_genes: int, path: Path) -> None:
     source, target, weight = edges
     if len(source) == 0:
         return
-    ends = np.concatenate([source, target])
-    if ends.min() < 0 or ends.max() >= n_genes:
-        stray = ends.min() if ends.min() < 0 else ends.max()
-        raise InputError(f"{path}: gene {stray} is outside 0..{n_genes - 1}; {remedy}")
+    _check_range(edges, n_genes, path, remedy)
     if (loops := source == target).any():
         raise InputError(f"{path}: gene {source[loops][0]} is its own neighbour; {remedy}")
     if not ((weight > 0) & (weight < np.inf)).all():
@@ -132,6 +137,15 @@ def check(edges: Edges, n_genes: int, path: Path) -> None:
     )
     if not mirrored:
         raise InputError(f"{path}: not symmetric, an edge lacks its other direction; {remedy}")
+
+
+def check_published(edges: Edges, n_genes: int, path: Path) -> None:
+    """Raise InputError for edges of a published graph between no genes, or of no finite weight."""
+    remedy = "take the gene list and the graph that were published with the weights"
+    if len(edges.source):
+        _check_range(edges, n_genes, path, remedy)
+    if not np.isfinite(edges.weight).all():
+        raise InputError(f"{path}: a weight is not a finite number; {remedy}")
 
 
 def statistics(edges: Edges, n_genes: int) -> dict[str, Any]:
@@ -177,7 +191,23 @@ def statistics(edges: Edges, n_genes: int) -> dict[str, Any]:
     }
 
 
-def _read(path: Path) -> tuple[Edges, int | None]:
+def _check_range(edges: Edges, n_genes: int, path: Path, remedy: str) -> None:
+    ends = np.concatenate([edges.source, edges.target])
+    if ends.min() < 0 or ends.max() >= n_genes:
+        stray = ends.min() if ends.min() < 0 else ends.max()
+        raise InputError(f"{path}: gene {stray} is outside 0..{n_genes - 1}; {remedy}")
+
+
+def _write(path: Path, edges: Edges, metadata: dict[bytes, str]) -> None:
+    schema = pa.schema(
+        [("source", pa.int32()), ("target", pa.int32()), ("weight", pa.float32())],
+        metadata=metadata,
+    )
+    write_table(path, pa.table(list(map(pa.array, edges)), schema=schema))
+
+
+def _read(path: Path) -> tuple[Edges, int | None, bool]:
+    """Return the edges, for how many genes they were made, and whether they are published ones."""
     try:
         table = pq.read_table(path)
     except (OSError, pa.ArrowException) as error:
@@ -186,10 +216,11 @@ def _read(path: Path) -> tuple[Edges, int | None]:
         ) from error
     if absent := [name for name in Edges._fields if name not in table.column_names]:
         raise InputError(f"{path}: no column {', '.join(absent)}; give a table of edges")
-    stored = (table.schema.metadata or {}).get(N_GENES)
+    metadata = table.schema.metadata or {}
+    stored = metadata.get(N_GENES)
     edges = Edges(
         table["source"].to_numpy().astype(np.int32),
         table["target"].to_numpy().astype(np.int32),
         table["weight"].to_numpy().astype(np.float32),
     )
-    return edges, None if stored is None else int(stored)
+    return edges, None if stored is None else int(stored), PUBLISHED in metadata

@@ -1,7 +1,7 @@
 """The training loop: hide, predict, step; validate on unseen studies; never lose work.
 
-Every random choice is a function of the seed and of the place in the run (or lies in the
-checkpoint), so that a run that was killed and resumed ends bit for bit like one that was not.
+Every random choice is a function of the seed and of the place in the run, and the place is one
+number, the step. So a run that was killed and resumed ends bit for bit like one that was not.
 """
 
 from __future__ import annotations
@@ -10,79 +10,46 @@ import math
 import signal
 import sys
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
-import numpy as np
 import torch
-from tqdm import tqdm
 
 from bulkformer.errors import InputError
-from bulkformer.pretrain.batches import CorpusSamples, epoch_order, in_order
-from bulkformer.pretrain.masking import draw_mask, hide, seeded
-from bulkformer.pretrain.resume import (
-    load_checkpoint,
-    random_states,
-    restore_random_states,
-    save_checkpoint,
+from bulkformer.pretrain.batches import CorpusSamples, prefetched
+from bulkformer.pretrain.distributed import World
+from bulkformer.pretrain.masking import DROPOUT, mixed
+from bulkformer.pretrain.objective import (
+    MaskedSamples,
+    Step,
+    accumulate_gradient,
+    check_gradient,
+    check_loss,
+    planned_step,
+    precision_of,
+    squared_errors,
 )
+from bulkformer.pretrain.progress import Machine, Progress, Reporter
+from bulkformer.pretrain.resume import best_path, load_best, restore, save_checkpoint, save_state
+from bulkformer.pretrain.settings import Execution, Training, Validation
+from bulkformer.pretrain.validation import SELECTING, Stopped, hidden_losses
 
-TRAINING_MASKS, VALIDATION_MASKS = 1, 2  # keep the two families of mask seeds apart
 STOPPED = 75  # exit status after a stop on request: state is saved, try again (EX_TEMPFAIL)
+
+Losses = dict[str, dict[float, float]]  # {split: {share hidden: mean squared error}}
 
 
 @dataclass(frozen=True)
-class Training:
-    """The objective and its optimiser; the meaning of each field stands in config/README.md."""
+class Plan:
+    """What a run is to do, and where its state lies."""
 
-    epochs: int
-    batch_size: int
-    accumulate: int
-    learning_rate: float
-    weight_decay: float
-    warmup_fraction: float
-    schedule: str
-    mask_fraction: float
-    clip_gradient: float
-    checkpoint_minutes: float
+    training: Training
+    validation: Validation
+    execution: Execution
     seed: int
-
-    def rate(self, step: int, n_steps: int) -> float:
-        """Return the learning rate of one step: linear warm-up, then constant or cosine to 0."""
-        warmup = max(1, round(self.warmup_fraction * n_steps))
-        if step < warmup:
-            return self.learning_rate * (step + 1) / warmup
-        if self.schedule == "constant":
-            return self.learning_rate
-        done = (step - warmup) / max(1, n_steps - warmup)
-        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
-
-
-@dataclass
-class Progress:
-    """Where the run stands: steps taken, epoch, batches done in it, and what it achieved."""
-
-    step: int = 0
-    epoch: int = 0
-    batch: int = 0
-    best_loss: float = math.inf
-    best_step: int = 0
-    history: list[dict[str, Any]] = field(default_factory=list)
-
-    def record(self, split: str, loss: float, learning_rate: float) -> None:
-        """Append one line to the history, which survives restarts with the checkpoint."""
-        self.history.append(
-            {
-                "step": self.step,
-                "epoch": self.epoch,
-                "split": split,
-                "loss": loss,
-                "learning_rate": learning_rate,
-            }
-        )
+    state: Path
 
 
 class StopRequest:
@@ -97,169 +64,205 @@ class StopRequest:
         self.asked = True
 
 
-def hidden_error(
-    model: torch.nn.Module, values: torch.Tensor, mask: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the summed squared error over hidden values and their number.
-
-    Parameters
-    ----------
-    values : float [n_samples, n_genes], NaN where a gene was not measured
-    mask : bool [n_samples, n_genes], True where hidden; never at an unmeasured gene
-    """
-    device = next(model.parameters()).device
-    seen, share = hide(values, mask)
-    predicted = model(seen.to(device), share.to(device))
-    error = predicted - values.nan_to_num(0.0).to(device)
-    mask = mask.to(device)
-    return error.square().masked_fill(~mask, 0.0).sum(), mask.sum()
-
-
-def validation_batches(
-    samples: CorpusSamples, settings: Training
-) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Yield (values, mask) of all samples, under masks that are the same in every epoch."""
-    for number, indices in enumerate(in_order(len(samples), settings.batch_size)):
-        values = samples.read(indices)
-        generator = seeded(settings.seed, VALIDATION_MASKS, number)
-        yield values, draw_mask(~values.isnan(), settings.mask_fraction, generator)
-
-
-@torch.inference_mode()
-def validation_loss(model: torch.nn.Module, samples: CorpusSamples, settings: Training) -> float:
-    """Return the mean squared error over the hidden values of all samples."""
-    was_training = model.training
-    model.eval()
-    total, count = 0.0, 0
-    for values, mask in validation_batches(samples, settings):
-        error, hidden = hidden_error(model, values, mask)
-        total, count = total + float(error), count + int(hidden)
-    model.train(was_training)
-    return total / count
-
-
-def accumulate_gradient(
-    model: torch.nn.Module,
-    samples: CorpusSamples,
-    indices: np.ndarray,
-    settings: Training,
-    step: int,
-) -> float:
-    """Add the gradient of one step's batches and return their mean squared error."""
-    parts = np.array_split(indices, max(1, math.ceil(len(indices) / settings.batch_size)))
-    total, count = 0.0, 0
-    for number, part in enumerate(parts):
-        values = samples.read(part)
-        generator = seeded(settings.seed, TRAINING_MASKS, step, number)
-        mask = draw_mask(~values.isnan(), settings.mask_fraction, generator)
-        error, hidden = hidden_error(model, values, mask)
-        (error / hidden * (len(part) / len(indices))).backward()
-        total, count = total + float(error.detach()), count + int(hidden)
-    if not math.isfinite(total):
-        names = ", ".join(samples.sample_ids[index] for index in indices)
-        raise InputError(
-            f"the loss is not finite at step {step}; samples {names}: "
-            "look at their values, or lower pretrain.training.learning_rate"
-        )
-    return total / count
-
-
 def fit(
     model: torch.nn.Module,
-    training: CorpusSamples,
-    validation: CorpusSamples,
-    settings: Training,
-    state: Path,
+    samples: dict[str, CorpusSamples],
+    floors: Losses,
+    plan: Plan,
+    world: World,
+    machine: Machine,
 ) -> Progress:
     """Train `model` and leave it with the weights of the best validation loss.
 
-    Goes on from the checkpoint in `state` if there is one. Ends the process with status STOPPED
-    after saving when a signal asked for it.
+    Goes on from the checkpoint in the state folder if there is one. Ends the process with status
+    STOPPED after saving when a signal asked for it, in any of the processes.
+
+    Parameters
+    ----------
+    model : on the device of `world`
+    samples : by split: "train", "validation" and maybe "validation_samples"
+    floors : losses of the gene mean, said beside those of the model
     """
-    per_step = settings.batch_size * settings.accumulate
-    steps_per_epoch = math.ceil(len(training) / per_step)
-    n_steps = settings.epochs * steps_per_epoch
+    # Plain AdamW on all parameters alike: the paper names no exceptions. The fused kernel rounds
+    # differently from the loop over tensors but, on a CPU, is the same bits on every run.
     optimiser = torch.optim.AdamW(
-        model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+        [parameter for parameter in model.parameters() if parameter.requires_grad],
+        lr=plan.training.learning_rate,
+        weight_decay=plan.training.weight_decay,
+        fused=True,
     )
-    torch.manual_seed(settings.seed)
-    progress = restore(model, optimiser, state)
-    stop, saved_at = StopRequest(), time.monotonic()
-    model.train()
-    # A log file takes no moving bar, only a line now and then.
-    pause = 0.5 if sys.stderr.isatty() else 30
-    bar = tqdm(total=n_steps, initial=progress.step, unit="step", mininterval=pause, ncols=100)
-    while progress.epoch < settings.epochs:
-        order = epoch_order(len(training), settings.seed, progress.epoch)
-        while progress.batch < steps_per_epoch:
-            indices = order[progress.batch * per_step : (progress.batch + 1) * per_step]
-            rate = settings.rate(progress.step, n_steps)
-            for group in optimiser.param_groups:
-                group["lr"] = rate
-            optimiser.zero_grad(set_to_none=True)
-            loss = accumulate_gradient(model, training, indices, settings, progress.step)
-            torch.nn.utils.clip_grad_norm_(model.parameters(), settings.clip_gradient)
-            optimiser.step()
-            progress.step, progress.batch = progress.step + 1, progress.batch + 1
-            progress.record("train", loss, rate)
-            bar.set_postfix(loss=f"{loss:.3f}", lr=f"{rate:.1e}", refresh=False)
-            bar.update()
-            due = time.monotonic() - saved_at > 60 * settings.checkpoint_minutes
-            if stop.asked or due:
-                save(model, optimiser, progress, state)
-                saved_at = time.monotonic()
-            if stop.asked:
-                bar.close()
-                print(
-                    f"stopped on request after step {progress.step}; state is saved",
-                    file=sys.stderr,
-                )
-                sys.exit(STOPPED)
-        loss = validation_loss(model, validation, settings)
-        progress.record("validation", loss, settings.rate(progress.step - 1, n_steps))
-        if loss < progress.best_loss:
-            progress.best_loss, progress.best_step = loss, progress.step
-            save_checkpoint(state / "best.pt", model.state_dict())
-        progress.epoch, progress.batch = progress.epoch + 1, 0
-        bar.write(
-            f"epoch {progress.epoch} of {settings.epochs}: validation loss {loss:.4f}, "
-            f"best {progress.best_loss:.4f} at step {progress.best_step}",
-            file=sys.stderr,
-        )
-    bar.close()
-    best = load_checkpoint(state / "best.pt")
-    if best is None:
+    progress = restore(plan.state, model, optimiser)
+    if progress is None:
+        progress = Progress()
+    elif world.is_first:
+        print(f"resumed at step {progress.step}", file=sys.stderr)
+    world.barrier()  # nobody writes the state while another reads it
+    Run(model, optimiser, samples, floors, plan, world, machine, progress).to_the_end()
+    if not progress.best_step:
         raise InputError(
             "the validation loss was never finite; look at the history, "
             "or lower pretrain.training.learning_rate"
         )
-    model.load_state_dict(best)
+    world.barrier()  # the first process may still be writing the best weights
+    model.load_state_dict(load_best(plan.state, progress))
     return progress
 
 
-def save(
-    model: torch.nn.Module, optimiser: torch.optim.Optimizer, progress: Progress, state: Path
-) -> None:
-    """Write the checkpoint that `restore` reads."""
-    save_checkpoint(
-        state / "last.pt",
-        {
-            "model": model.state_dict(),
-            "optimiser": optimiser.state_dict(),
-            "random": random_states(),
-            "progress": vars(progress),
-        },
-    )
+class Run:
+    """A run under way: the network, its optimiser, and how far they are."""
 
+    def __init__(
+        self,
+        model: torch.nn.Module,
+        optimiser: torch.optim.Optimizer,
+        samples: dict[str, CorpusSamples],
+        floors: Losses,
+        plan: Plan,
+        world: World,
+        machine: Machine,
+        progress: Progress,
+    ) -> None:
+        self.model, self.optimiser, self.progress = model, optimiser, progress
+        self.samples, self.floors, self.plan, self.world = samples, floors, plan, world
+        self.train = samples["train"]
+        per_epoch = math.ceil(len(self.train) / plan.training.effective_batch_size)
+        self.steps_per_epoch, self.n_steps = per_epoch, plan.training.epochs * per_epoch
+        self.selecting = plan.validation.selecting_fraction(plan.training)
+        self.stop = StopRequest()
+        self.saved_at = time.monotonic()
+        self.report = Reporter(progress, self.n_steps, machine, world.is_first)
 
-def restore(model: torch.nn.Module, optimiser: torch.optim.Optimizer, state: Path) -> Progress:
-    """Bring model, optimiser and random states back, or start at the beginning."""
-    saved = load_checkpoint(state / "last.pt")
-    if saved is None:
-        return Progress()
-    model.load_state_dict(saved["model"])
-    optimiser.load_state_dict(saved["optimiser"])
-    restore_random_states(saved["random"])
-    progress = Progress(**saved["progress"])
-    print(f"resumed at step {progress.step}, epoch {progress.epoch + 1}", file=sys.stderr)
-    return progress
+    def to_the_end(self) -> None:
+        """Take all steps that are left, validating and saving on the way."""
+        self.model.train()
+        shared = self.world.wrap(self.model)
+        masked = MaskedSamples(self.train, self.plan.seed)
+        size = self.plan.execution.batch_size
+        ahead = (
+            part
+            for number in range(self.progress.step, self.n_steps)
+            for part in self.step(number).parts(self.world, size)
+        )
+        with closing(prefetched(masked, ahead, pinned=self.world.device.type == "cuda")) as batches:
+            while True:
+                if self.validation_is_due():
+                    self.save()  # before: validation takes long, and a signal may not wait for it
+                    self.validate()
+                    self.save()
+                    if self.world.any(self.stop.asked):
+                        self.end_on_request()
+                if self.progress.step == self.n_steps:
+                    break
+                self.take_step(shared, batches)
+                if self.world.any(self.stop.asked):
+                    self.save()
+                    self.end_on_request()
+                if self.save_is_due() and not self.validation_is_due():
+                    self.save()
+        self.report.close()
+
+    def step(self, number: int) -> Step:
+        """Return which samples a step is made of."""
+        return planned_step(self.train, self.plan.training, self.plan.seed, number)
+
+    def take_step(self, shared: torch.nn.Module, batches) -> None:
+        """Take one optimiser step and record its loss; raises InputError if it makes no sense."""
+        started = time.monotonic()
+        plan, progress, ids = self.plan, self.progress, self.train.sample_ids
+        step = self.step(progress.step)
+        rate = plan.training.rate(step.number, self.n_steps)
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        # Dropout is a function of the place in the run, too.
+        torch.manual_seed(mixed(plan.seed, DROPOUT, step.number, self.world.rank))
+        self.optimiser.zero_grad(set_to_none=True)
+        n_parts = len(step.parts(self.world, plan.execution.batch_size))
+        errors = accumulate_gradient(shared, step, n_parts, batches, plan.training, self.world)
+        loss = float(errors.sum()) / max(1, int(step.n_hidden.sum()))
+        check_loss(loss, errors, step, plan.training, self.n_steps, progress, ids)
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), plan.training.clip_gradient)
+        check_gradient(float(norm), errors, step, ids)
+        self.optimiser.step()
+        progress.step += 1
+        progress.record(step.number // self.steps_per_epoch, "train", loss, rate)
+        self.report.step(loss, rate, len(step.indices), time.monotonic() - started)
+
+    def save_is_due(self) -> bool:
+        """Return whether an epoch is over, or the time between checkpoints."""
+        minutes = (time.monotonic() - self.saved_at) / 60
+        epoch_is_over = self.progress.step % self.steps_per_epoch == 0
+        return epoch_is_over or minutes > self.plan.execution.checkpoint_minutes
+
+    def validation_is_due(self) -> bool:
+        """Return whether the weights as they are now are to be validated."""
+        step = self.progress.step
+        every = self.plan.validation.every_steps or self.steps_per_epoch
+        return self.progress.validated < step and (step % every == 0 or step == self.n_steps)
+
+    def validate(self) -> None:
+        """Record the losses on samples that are never learned from, and keep the best weights."""
+        plan, progress = self.plan, self.progress
+        precision = precision_of(plan.training, self.world.device)
+
+        def errors(values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+            return squared_errors(self.model, values, mask, precision)
+
+        self.model.eval()
+        losses: Losses = {}
+        try:
+            for split in self.floors:
+                losses[split] = hidden_losses(
+                    errors, self.samples[split], plan.validation, plan.seed, self.world,
+                    plan.execution.batch_size, lambda: self.stop.asked,
+                )  # fmt: skip
+        except Stopped:
+            self.end_on_request()  # the state before the validation is saved
+        self.model.train()
+        epoch = (progress.step - 1) // self.steps_per_epoch
+        rate = plan.training.rate(progress.step - 1, self.n_steps)
+        for split, of_split in losses.items():
+            for share, loss in of_split.items():
+                progress.record(epoch, split, loss, rate, share)
+        progress.validated = progress.step
+        selecting = losses[SELECTING][self.selecting]
+        if selecting < progress.best_loss:
+            progress.best_loss, progress.best_step = selecting, progress.step
+            if self.world.is_first:
+                path = best_path(plan.state, progress.step)
+                save_checkpoint(path, self.model.state_dict())
+        self.say(epoch, losses)
+
+    def say(self, epoch: int, losses: Losses) -> None:
+        """Write what the validation found, beside what the gene mean reaches."""
+        progress = self.progress
+        loss, floor = losses[SELECTING][self.selecting], self.floors[SELECTING][self.selecting]
+        self.report.say(
+            f"epoch {epoch + 1} of {self.plan.training.epochs}, step {progress.step}: validation "
+            f"loss {loss:.4f} (gene mean {floor:.4f}) at {self.selecting:.0%} hidden, "
+            f"best {progress.best_loss:.4f} at step {progress.best_step}"
+        )
+        for split, of_split in losses.items():
+            figures = (
+                f"{share:.0%}: {loss:.4f} ({self.floors[split][share]:.4f})"
+                for share, loss in of_split.items()
+            )
+            self.report.say(f"  {split}, by share hidden: {', '.join(figures)}")
+
+    def save(self) -> None:
+        """Write the checkpoint from which `fit` goes on; only the first process does."""
+        self.saved_at = time.monotonic()
+        self.report.note_cost()
+        if self.world.is_first:
+            save_state(self.plan.state, self.model, self.optimiser, self.progress)
+
+    def end_on_request(self) -> None:
+        """End the process with a status that says: saved, start me again."""
+        self.report.close()
+        self.world.barrier()  # the first process may still be writing
+        if self.world.is_first:
+            print(
+                f"stopped on request after step {self.progress.step}; state is saved",
+                file=sys.stderr,
+            )
+        self.world.close()
+        sys.exit(STOPPED)

@@ -2,12 +2,15 @@
 
 They lie in a folder that is not an output of the workflow, named by a hash of everything that
 shapes the run. So a failed job keeps them, and a changed setting never continues a stale state.
+`last.pt` is the state; it names the file of the best weights so far, so that the two always belong
+together, whenever the run was killed. Both stay when the run is done.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 import pickle
 from pathlib import Path
 from typing import Any
@@ -16,6 +19,9 @@ import torch
 
 from bulkformer.errors import InputError
 from bulkformer.files import atomic
+from bulkformer.pretrain.progress import Progress
+
+LAST = "last.pt"
 
 
 def state_folder(root: Path, identity: dict[str, Any]) -> Path:
@@ -25,13 +31,19 @@ def state_folder(root: Path, identity: dict[str, Any]) -> Path:
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    """Write `state` (tensors, numbers, strings, lists, dicts) whole or not at all."""
+    """Write `state` (tensors, numbers, strings, lists, dicts) whole or not at all.
+
+    The bytes are on the disk before the name points at them, and the name is before this returns:
+    neither a killed process nor a machine without power leaves half a checkpoint.
+    """
     with atomic(path) as partial:
         torch.save(state, partial)
+        _to_disk(partial)
+    _to_disk(path.parent)
 
 
 def load_checkpoint(path: Path) -> dict[str, Any] | None:
-    """Return the saved state, or None if the run has not been started.
+    """Return the saved state on the CPU, or None if there is no such file.
 
     Raises InputError if the file cannot be read; nothing but plain tensors and containers is ever
     unpickled.
@@ -39,15 +51,67 @@ def load_checkpoint(path: Path) -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:
-        return torch.load(path, weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise InputError(
-            f"{path}: not a readable checkpoint ({error}); delete it to start anew"
-        ) from error
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
+        raise _unreadable(path, error) from error
+
+
+def save_state(
+    folder: Path, model: torch.nn.Module, optimiser: torch.optim.Optimizer, progress: Progress
+) -> None:
+    """Write the checkpoint that `restore` reads, then remove best weights that it does not name."""
+    save_checkpoint(
+        folder / LAST,
+        {
+            "model": model.state_dict(),
+            "optimiser": optimiser.state_dict(),
+            "random": random_states(),
+            "progress": vars(progress),
+        },
+    )
+    for other in (*folder.glob("best_*.pt"), *folder.glob(".best_*.pt.*.partial")):
+        if other != best_path(folder, progress.best_step):
+            other.unlink(missing_ok=True)
+
+
+def restore(
+    folder: Path, model: torch.nn.Module, optimiser: torch.optim.Optimizer
+) -> Progress | None:
+    """Bring model, optimiser and random states back; None if the run has not been started.
+
+    Raises InputError if the checkpoint is damaged, or the best weights that it names are.
+    """
+    saved = load_checkpoint(folder / LAST)
+    if saved is None:
+        return None
+    try:
+        model.load_state_dict(saved["model"])
+        optimiser.load_state_dict(saved["optimiser"])
+        restore_random_states(saved["random"])
+        progress = Progress(**saved["progress"])
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise _unreadable(folder / LAST, error) from error
+    if progress.best_step:
+        load_best(folder, progress)
+    return progress
+
+
+def best_path(folder: Path, step: int) -> Path:
+    """Return where the weights of the best validation loss lie; they are named by their step."""
+    return folder / f"best_{step:09d}.pt"
+
+
+def load_best(folder: Path, progress: Progress) -> dict[str, torch.Tensor]:
+    """Return the weights of the best validation loss so far."""
+    path = best_path(folder, progress.best_step)
+    best = load_checkpoint(path)
+    if best is None:
+        raise InputError(f"{path}: missing, but {LAST} names it; delete {folder} to start anew")
+    return best
 
 
 def random_states() -> dict[str, torch.Tensor]:
-    """Return the states that dropout draws from."""
+    """Return the states of the generators; each step seeds them anew, so nothing rests on them."""
     states = {"cpu": torch.get_rng_state()}
     if torch.cuda.is_available():
         states["cuda"] = torch.cuda.get_rng_state()
@@ -59,3 +123,21 @@ def restore_random_states(states: dict[str, torch.Tensor]) -> None:
     torch.set_rng_state(states["cpu"])
     if "cuda" in states and torch.cuda.is_available():
         torch.cuda.set_rng_state(states["cuda"])
+
+
+def _to_disk(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _unreadable(path: Path, error: Exception) -> InputError:
+    # Of a file that it does not trust torch says how to open it nevertheless; nobody should.
+    kind = type(error).__name__
+    what = kind if isinstance(error, pickle.UnpicklingError) else f"{kind}: {error}"
+    return InputError(
+        f"{path}: not a readable checkpoint ({what}); delete its folder to start anew"
+    )

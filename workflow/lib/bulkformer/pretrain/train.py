@@ -2,135 +2,133 @@
 
 from __future__ import annotations
 
-import hashlib
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
-import pandas as pd
-import pyarrow as pa
-import torch
 from typer import Option
 
-import bulkformer
 from bulkformer.cli import command
 from bulkformer.errors import InputError
-from bulkformer.files import sha256, write_json, write_table
-from bulkformer.graph.edges import read_graph
-from bulkformer.pretrain.batches import CorpusSamples, gene_mean
-from bulkformer.pretrain.resume import state_folder
-from bulkformer.pretrain.start import principal_gene_vectors
+from bulkformer.files import sha256
+from bulkformer.pretrain.launch import launch
+from bulkformer.pretrain.memory import keep_freed_memory
+from bulkformer.pretrain.settings import (
+    Execution,
+    Training,
+    Validation,
+    as_record,
+    read_object,
+    read_settings,
+)
 
 if TYPE_CHECKING:
-    from bulkformer.pretrain.loop import Training
+    import torch
 
-GeneStart = Literal["random", "principal_components"]
+    from bulkformer.pretrain.batches import CorpusSamples
+    from bulkformer.pretrain.distributed import World
+    from bulkformer.pretrain.loop import Plan
 
 
 def train(
-    genes: Annotated[Path, Option(help="Vocabulary, genes.parquet.")],
+    genes: Annotated[Path, Option(help="Vocabulary of the stores, genes.parquet.")],
     corpus: Annotated[Path, Option(help="Split corpus, corpus.parquet.")],
     store: Annotated[list[Path], Option(help="log_tpm.arrow of each corpus cohort.")],
-    graph: Annotated[Path, Option(help="Gene graph to convolve over.")],
-    dim: Annotated[int, Option()],
-    layers: Annotated[int, Option()],
-    heads: Annotated[int, Option()],
-    dropout: Annotated[float, Option()],
-    gene_start: Annotated[GeneStart, Option(help="Start of the gene table.")],
-    epochs: Annotated[int, Option()],
-    batch_size: Annotated[int, Option()],
-    accumulate: Annotated[int, Option()],
-    learning_rate: Annotated[float, Option()],
-    weight_decay: Annotated[float, Option()],
-    warmup_fraction: Annotated[float, Option()],
-    schedule: Annotated[str, Option()],
-    mask_fraction: Annotated[float, Option()],
-    clip_gradient: Annotated[float, Option()],
-    checkpoint_minutes: Annotated[float, Option()],
+    training: Annotated[str, Option(help="JSON, pretrain.training of the config.")],
     seed: Annotated[int, Option()],
     revision: Annotated[int, Option()],
     folder: Annotated[Path, Option(help="Run folder to write.")],
     state: Annotated[Path, Option(help="Folder of checkpoints; survives a failed job.")],
+    model: Annotated[str, Option(help="JSON, pretrain.model of the config.")] = "{}",
+    validation: Annotated[str, Option(help="JSON, pretrain.validation.")] = "{}",
+    execution: Annotated[
+        str, Option(help="JSON, pretrain.execution: changes the speed, not the result.")
+    ] = "{}",
+    graph: Annotated[Path | None, Option(help="Gene graph to convolve over.")] = None,
+    gene_table: Annotated[
+        Path | None, Option(help="Protein embeddings that genes begin with.")
+    ] = None,
+    start: Annotated[
+        Path | None,
+        Option(help="Run folder to go on from; its weights, genes and graph replace --model."),
+    ] = None,
 ) -> None:
     """Pretrain BulkFormer on the training samples of the corpus."""
+    settings = read_settings(Training, training, "pretrain.training")
+    looks = read_settings(Validation, validation, "pretrain.validation")
+    speed = read_settings(Execution, execution, "pretrain.execution")
+    shape = read_object(model, "pretrain.model")
+    if (start is None) == (graph is None):
+        raise InputError("give --graph for a new model, or --start for one to go on from")
+    launch(speed.processes)  # comes back in each process of the run
+    keep_freed_memory()
+
     # Classes of torch: options and their mistakes do not wait for it.
-    from bulkformer.model.bulkformer import BulkFormerConfig, initialise
-    from bulkformer.model.checkpoint import save_run
-    from bulkformer.pretrain.loop import Training, fit
-
-    settings = Training(
-        epochs, batch_size, accumulate, learning_rate, weight_decay, warmup_fraction,
-        schedule, mask_fraction, clip_gradient, checkpoint_minutes, seed,
-    )  # fmt: skip
-    table = pd.read_parquet(corpus)
-    training = CorpusSamples(table, store, "train")
-    validation = CorpusSamples(table, store, "validation")
-    for samples, name in ((training, "train"), (validation, "validation")):
-        if not len(samples):
-            raise InputError(f"{corpus}: no sample has split '{name}'; lower the other fractions")
-
-    mean = gene_mean(training)
-    config = BulkFormerConfig(
-        n_genes=training.n_genes, dim=dim, layers=layers, heads=heads, dropout=dropout
+    from bulkformer.pretrain.distributed import start_world
+    from bulkformer.pretrain.loop import Plan, fit
+    from bulkformer.pretrain.network import (
+        Origin,
+        as_content,
+        machine_of,
+        make_network,
+        protein_table,
+        set_execution,
+        shape_of,
     )
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    prediction_start = float(mean.mean())
-    model = initialise(config, read_graph(graph, training.n_genes), seed, prediction_start)
-    if gene_start == "principal_components":
-        model.gene_emb_onehot_layer.weight.data = principal_gene_vectors(training, dim)
-    model = model.to(device)
+    from bulkformer.pretrain.record import gene_mean_floor, write_run
+    from bulkformer.pretrain.resume import state_folder
 
-    inputs = {"genes": sha256(genes), "corpus": sha256(corpus), "graph": sha256(graph)}
-    shape = {"dim": dim, "layers": layers, "heads": heads, "dropout": dropout}
-    shaping = {key: value for key, value in vars(settings).items() if key != "checkpoint_minutes"}
-    shaping["gene_start"] = gene_start
-    identity = {"inputs": inputs, "model": shape, "training": shaping, "revision": revision}
-    n_parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    world = start_world(speed.processes)
+    origin = Origin.of(start, genes, graph)
+    samples = origin.splits(corpus, store, genes)
+    proteins = protein_table(origin, shape, gene_table)
+    config = shape_of(origin, shape, samples["train"].n_genes, proteins)
+    identity = {
+        "inputs": origin.sha256()
+        | {"corpus": sha256(corpus)}
+        | ({"gene_table": sha256(gene_table)} if gene_table else {}),
+        "model": as_content(config),
+        "training": as_record(settings) | {"seed": seed},
+        "validation": as_record(looks),
+        "revision": revision,
+    }
+    plan = Plan(settings, looks, speed, seed, state_folder(state, identity))
+    mean, floors = gene_mean_floor(samples, plan, world)
+    prediction_start = origin.run.get("training", {}).get("prediction_start", float(mean.mean()))
+    network = make_network(
+        origin, config, proteins, samples["train"], settings, seed, prediction_start
+    )
+    network = set_execution(network, speed, world.device)
+    if world.is_first:
+        announce(network, samples, plan, world)
+    machine = machine_of(config, origin, settings, speed, world)
+    progress = fit(network, samples, floors, plan, world, machine)
+    if world.is_first:
+        record = {
+            "settings": identity["training"],
+            "mode": origin.mode,
+            "prediction_start": prediction_start,
+            "licence": origin.run.get("training", {}).get("licence", "MIT"),
+        }
+        write_run(folder, network, origin, identity, record, samples, floors, plan, progress)
+    world.barrier()
+    world.close()
+
+
+def announce(
+    network: torch.nn.Module, samples: dict[str, CorpusSamples], plan: Plan, world: World
+) -> None:
+    """Say what is about to be trained, on what, and where the state lies."""
+    trained = sum(p.numel() for p in network.parameters() if p.requires_grad)
+    counts = ", ".join(f"{len(of_split)} {split}" for split, of_split in samples.items())
+    size, together = plan.execution.batch_size, plan.training.effective_batch_size
+    tf32 = " (TF32 off)" if world.device.type == "cuda" else ""
     print(
-        f"{n_parameters:,} parameters, {len(training)} training and {len(validation)} validation "
-        f"samples, {training.n_genes} genes, on {device}",
+        f"{trained:,} parameters, {samples['train'].n_genes} genes, samples: {counts}\n"
+        f"{together} samples a step, {size} a forward pass, {world.size} process(es) on "
+        f"{world.device.type}, {plan.training.precision}{tf32}; state in {plan.state}",
         file=sys.stderr,
     )
-    progress = fit(model, training, validation, settings, state_folder(state, identity))
-
-    history = pa.Table.from_pylist(progress.history)
-    write_table(folder / "history.parquet", history)
-    summary = {
-        **identity,
-        "parameters": n_parameters,
-        "training_samples": len(training),
-        "validation_samples": len(validation),
-        "training_samples_sha256": hashlib.sha256(
-            "\n".join(sorted(training.sample_ids)).encode()
-        ).hexdigest(),
-        "steps": progress.step,
-        "best_step": progress.best_step,
-        "best_validation_loss": progress.best_loss,
-        "gene_mean_validation_loss": gene_mean_loss(validation, mean, settings),
-        "device": str(device),
-        "graph": graph.stem,
-        "versions": {"bulkformer": bulkformer.__version__, "torch": torch.__version__},
-    }
-    write_json(folder / "provenance.json", summary)
-    # Last, because the rule takes the presence of the weights for the end of the run.
-    save_run(
-        folder,
-        model,
-        graph,
-        genes,
-        {"settings": identity["training"], "prediction_start": prediction_start},
-    )
-
-
-def gene_mean_loss(samples: CorpusSamples, mean: torch.Tensor, settings: Training) -> float:
-    """Return the error of the training gene mean under the validation masks: the floor to beat."""
-    from bulkformer.pretrain.loop import validation_batches
-
-    total, count = 0.0, 0
-    for values, mask in validation_batches(samples, settings):
-        total += float((values - mean)[mask].square().sum())
-        count += int(mask.sum())
-    return total / count
 
 
 if __name__ == "__main__":
