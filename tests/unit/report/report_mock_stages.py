@@ -27,6 +27,9 @@ def recovery(name: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
+LOOKS = [("validation", 0.15, 0.08), ("validation", 0.5, 0.6), ("validation_samples", 0.15, 0.03)]
+
+
 def history_rows(epochs: int = 30, steps: int = 30) -> list[dict[str, Any]]:
     """Return the history of a pretraining."""
     rng, rows = np.random.default_rng(1), []
@@ -34,16 +37,20 @@ def history_rows(epochs: int = 30, steps: int = 30) -> list[dict[str, Any]]:
         loss = 0.5 + 1.6 * np.exp(-step / 150)
         rate = 0.003 * min(1, step / 45) * 0.5 * (1 + np.cos(np.pi * step / (epochs * steps)))
         about = {"step": step, "epoch": (step - 1) // steps, "learning_rate": rate}
-        rows.append(about | {"split": "train", "loss": loss + rng.normal(0, 0.05)})
+        loss_of_batch = loss + rng.normal(0, 0.05)
+        rows.append(about | {"split": "train", "mask_fraction": None, "loss": loss_of_batch})
         if step % steps == 0:
-            rows.append(about | {"split": "validation", "loss": loss + 0.08})
+            for split, share, more in LOOKS:
+                look = {"split": split, "mask_fraction": share, "loss": loss + more}
+                rows.append(about | look)
     return rows
 
 
 def training() -> dict[str, Any]:
     """Return provenance.json of a pretraining."""
     return {
-        "model": {"dim": 32, "layers": 1, "heads": 4, "dropout": 0.0}, "parameters": 133420,
+        "model": {"variant": "paper", "dim": 32, "layers": 1, "heads": 4, "features": None},
+        "parameters": 133420, "in_distribution_samples": 16, "selecting_mask_fraction": 0.15,
         "training_samples": 240, "validation_samples": 42, "steps": 900, "best_step": 870,
         "best_validation_loss": 0.5912, "gene_mean_validation_loss": 1.2345, "device": "cpu",
         "graph": "coexpression", "training_samples_sha256": "ef" * 32,

@@ -73,7 +73,8 @@ def document(page):
 
 def test_the_page_needs_nothing_from_elsewhere(document, page):
     assert document.tags["link"] == document.tags["img"] == document.tags["iframe"] == 0
-    assert {to for _, _, to in document.links if not to.startswith("#")} == {"data.html"}
+    beside = {to for _, _, to in document.links if not to.startswith("#")}
+    assert beside == {"data.html", "model.html"}
     assert not re.search(r"@import|url\(\s*['\"]?(?!#)", page)
     assert not re.search(r"fetch\(|XMLHttpRequest|import\(", page)
 

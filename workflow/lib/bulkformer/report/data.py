@@ -69,7 +69,7 @@ def data_context(title: str, inputs: DataInputs) -> dict[str, Any]:
     return {
         "title": f"{title}: the data",
         "brand": "BulkFormer data",
-        "beside": ("index.html", "Models and results"),
+        "beside": [("index.html", "Models and results"), ("model.html", "The pretrained model")],
         "lead": lead(inputs),
         "banners": banners(inputs),
         "facts": facts(inputs),

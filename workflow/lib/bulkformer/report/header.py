@@ -11,11 +11,18 @@ def lead(inputs: Inputs) -> str:
     """Say in one sentence what was run."""
     training, corpus = inputs.training, inputs.corpus
     cohorts = [str(coverage.get("cohort", "")) for coverage in inputs.coverage]
+    origin = (
+        f"pretrained on {count(training.get('training_samples'))} of "
+        f"{count(corpus.get('samples'))} corpus samples"
+    )
+    if training.get("mode") == "released":
+        origin = "with released weights"
+    elif training.get("mode") == "fine-tune":
+        origin = f"with released weights, further {origin}"
     return (
-        f"BulkFormer with {count(training.get('parameters'))} parameters, pretrained on "
-        f"{count(training.get('training_samples'))} of {count(corpus.get('samples'))} corpus "
-        f"samples over {count(n_genes(inputs))} genes, and compared with simple models and "
-        f"controls on {' and '.join(map(label, tasks_of(inputs.metrics))) or 'no benchmark'}. "
+        f"BulkFormer with {count(training.get('parameters'))} parameters, {origin} over "
+        f"{count(n_genes(inputs))} genes, and compared with simple models and controls on "
+        f"{' and '.join(map(label, tasks_of(inputs.metrics))) or 'no benchmark'}. "
         f"Cohorts: {', '.join(cohorts)}. Seed {inputs.provenance['config'].get('seed', MISSING)}."
     )
 
@@ -39,6 +46,17 @@ def banners(inputs: Inputs) -> list[dict[str, str]]:
             }
         )
     weights = inputs.metrics.drop_duplicates("model")
+    elsewhere = weights.loc[weights["weights"].isin(["released", "fine_tuned"]), "model"]
+    if len(elsewhere):
+        found.append(
+            {
+                "mark": "quiet",
+                "title": "Released weights",
+                "text": f"{', '.join(map(str, elsewhere))}: weights that were trained elsewhere, "
+                "on samples that nobody listed. No cohort can be cleared for them; what is known "
+                "stands in the table of exposure.",
+            }
+        )
     untrained = [str(name) for name in weights.loc[weights["weights"] == "random", "model"]]
     if untrained:
         found.append(
@@ -68,7 +86,9 @@ def facts(inputs: Inputs) -> list[dict[str, str]]:
         {
             "name": "parameters",
             "value": count(training.get("parameters")),
-            "note": f"trained on {training.get('device', MISSING)}",
+            "note": "released weights"
+            if training.get("mode") == "released"
+            else f"trained on {training.get('device', MISSING)}",
         },
         {"name": "models", "value": count(inputs.metrics["model"].nunique()), "note": "compared"},
         {

@@ -18,7 +18,7 @@ METRIC_COLUMNS = (
     "ci_low", "ci_high", "ci_unit", "n_boot", "exposure", "split_sha256",
 )  # fmt: skip
 EXPOSURE_COLUMNS = ("model", "weights", "cohort", "regime", "exposure", "evidence")
-HISTORY_COLUMNS = ("step", "split", "loss", "learning_rate")
+HISTORY_COLUMNS = ("step", "split", "mask_fraction", "loss", "learning_rate")
 PROVENANCE_KEYS = ("config", "cohorts", "models", "sources")
 LITERATURE_COLUMNS = (
     "task", "dataset", "metric", "aggregation", "model", "value", "version", "source", "note",

@@ -126,20 +126,35 @@ def recovery_table(inputs: Inputs) -> Table:
     )
 
 
+def origin_of_weights(training: Mapping[str, Any]) -> str:
+    """Say in a sentence or two where the weights of the run come from."""
+    learned = (
+        "The model learned to predict hidden expression values. Studies that it never trained on "
+        "chose the weights that were kept."
+    )
+    if training.get("mode") == "released":
+        return "The weights were released; nothing was trained here."
+    if training.get("mode") == "fine-tune":
+        return f"Training went on from released weights. {learned}"
+    return learned
+
+
 def training_facts(training: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return what was trained, on what, for how long, and how well it did on validation."""
     model = training.get("model") or {}
-    shape = ", ".join(f"{label(key)} {short_decimal(value)}" for key, value in model.items())
+    shape = describe(model) if model else MISSING
     versions = training.get("versions") or {}
     return [
         ("parameters", f"{count(training.get('parameters'))}, counted"),
-        ("shape", shape or MISSING),
+        ("shape", shape),
         ("training samples", count(training.get("training_samples"))),
         ("validation samples", count(training.get("validation_samples"))),
+        ("samples of known studies watched", count(training.get("in_distribution_samples"))),
         ("gene graph", str(training.get("graph") or MISSING)),
         ("optimiser steps", count(training.get("steps"))),
         ("step of the kept weights", count(training.get("best_step"))),
         ("its validation loss", short_decimal(training.get("best_validation_loss"))),
+        ("share of genes hidden for it", short_decimal(training.get("selecting_mask_fraction"))),
         ("loss of the gene mean", short_decimal(training.get("gene_mean_validation_loss"))),
         ("device", str(training.get("device") or MISSING)),
         ("versions", ", ".join(f"{k} {v}" for k, v in sorted(versions.items())) or MISSING),

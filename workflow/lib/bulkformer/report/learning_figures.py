@@ -22,12 +22,19 @@ def pretraining_curve(history: pd.DataFrame, training: Mapping[str, Any]) -> Mar
 
     Parameters
     ----------
-    history : columns step, split (train or validation), loss, learning_rate
-    training : may hold best_step and gene_mean_validation_loss
+    history : columns step, split (train, validation or validation_samples), mask_fraction (of a
+        validation), loss, learning_rate
+    training : may hold best_step, gene_mean_validation_loss, and selecting_mask_fraction, the share
+        of hidden genes at which validation is drawn
     """
     figure, axes = styled_subplots(2, 11.5, 3.9, width_ratios=(3, 1.35))
     losses, rates = axes
-    train, validation = (history[history["split"] == split] for split in ("train", "validation"))
+    train = history[history["split"] == "train"]
+    # Other shares of hidden genes are other tasks; the page about the model draws them.
+    looks = history[history["mask_fraction"] == training.get("selecting_mask_fraction")]
+    validation, known = (
+        looks[looks["split"] == split] for split in ("validation", "validation_samples")
+    )
     thinned = train.iloc[:: max(1, -(-len(train) // MAX_CURVE_POINTS))]
     losses.plot(
         thinned["step"], thinned["loss"], color="#9fb8c8", linewidth=1, label="training, each step"
@@ -36,6 +43,11 @@ def pretraining_curve(history: pd.DataFrame, training: Mapping[str, Any]) -> Mar
         validation["step"], validation["loss"], color=colour_of("foundation"), linewidth=2,
         marker="o", markersize=3.5, label="validation, unseen studies",
     )  # fmt: skip
+    if len(known):
+        losses.plot(
+            known["step"], known["loss"], color="#56B4E9", linewidth=1.5, marker="o",
+            markersize=3.5, markerfacecolor="white", label="validation, samples of known studies",
+        )  # fmt: skip
     floor = training.get("gene_mean_validation_loss")
     if floor is not None:
         losses.axhline(

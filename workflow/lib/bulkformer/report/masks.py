@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -20,15 +21,19 @@ def hidden_percent(condition: Any) -> float | None:
     return float(share[1]) if share else None
 
 
-def is_training_mask(condition: Any, mask_fraction: float | None) -> bool:
-    """Return whether a condition hides the share of genes that pretraining hid.
+def is_training_mask(condition: Any, mask_fraction: float | Sequence[float] | None) -> bool:
+    """Return whether a condition hides a share of genes that pretraining hid.
 
     Parameters
     ----------
-    mask_fraction : share hidden in pretraining, between 0 and 1; None where it is not known
+    mask_fraction : share hidden in pretraining, between 0 and 1, or the lowest and the highest
+        where it was drawn for each sample; None where it is not known
     """
     percent = hidden_percent(condition)
-    return None not in (percent, mask_fraction) and abs(percent - 100 * mask_fraction) < 1e-6
+    if percent is None or mask_fraction is None:
+        return False
+    ends = [mask_fraction] if isinstance(mask_fraction, int | float) else mask_fraction
+    return 100 * min(ends) - 1e-6 < percent < 100 * max(ends) + 1e-6
 
 
 def mask_curves(

@@ -21,10 +21,11 @@ from bulkformer.report.cells import (
 from bulkformer.report.inputs import Inputs
 from bulkformer.report.tables import exposure_cell, model_cell
 
-SPLITS = ("train", "validation", "held_out_groups", "held_out_samples")
+SPLITS = ("train", "validation", "validation_samples", "held_out_groups", "held_out_samples")
 SPLIT_NAMES = {
     "train": "training",
     "validation": "validation, chooses the weights",
+    "validation_samples": "validation within trained studies, watched only",
     "held_out_groups": "held-out groups, strict test",
     "held_out_samples": "held-out samples, legacy test",
 }

@@ -74,9 +74,13 @@ EXPOSURE: Terms = [
         "clean",
         "neither the samples nor others of the same patient, donor or study were in training",
     ),
-    ("seen unlabelled", "samples, or others of their patient, donor or study, were in the corpus"),
+    (
+        "seen unlabelled",
+        "samples, or others of their patient, donor or study, were in the corpus; for released "
+        "weights, their makers say that the collection was in theirs",
+    ),
     ("seen in graph", "not in training, but in the samples from which the gene graph was made"),
-    ("unknown", "the training samples of the weights are not listed"),
+    ("unknown", "released weights, whose training samples are not listed: nothing is cleared"),
 ]
 
 
@@ -159,7 +163,7 @@ def assumed(config: Mapping[str, Any]) -> Terms:
             f"{shown(legacy.get('components'))} components fitted inside each training fold, "
             f"{shown(legacy.get('trees'))} trees, features √d, no depth limit",
         ),
-        ("genes hidden in pretraining", percents([training.get("mask_fraction")])),
+        ("genes hidden in pretraining", percents(as_list(training.get("mask_fraction")))),
         ("start of the gene table", GENE_STARTS.get(training.get("gene_start"), MISSING)),
         (
             "start of the last bias",
@@ -195,6 +199,11 @@ def shown(value: Any) -> str:
 def words(values: Sequence[str] | None) -> str:
     """Write a list of names."""
     return ", ".join(label(value) for value in values) if values else "none"
+
+
+def as_list(share: float | Sequence[float] | None) -> Sequence[float | None]:
+    """Return a share, or the two ends of a range of shares, as a list."""
+    return share if isinstance(share, list | tuple) else [share]
 
 
 def percents(shares: Sequence[float | None] | None) -> str:

@@ -126,6 +126,7 @@ def training_picture(inputs: Inputs) -> Picture | None:
     )
     return Picture(
         pretraining_curve(inputs.history, inputs.training),
-        "Squared error of hidden values, of each step's batch and of the validation studies after "
-        f"each epoch; the ring marks the weights that were kept.{more}",
+        "Squared error of hidden values, of each step's batch and of samples that were not learned "
+        f"from: studies never seen, and new samples of known ones. The ring marks the weights that "
+        f"were kept.{more}",
     )

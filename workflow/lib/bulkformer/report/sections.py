@@ -9,7 +9,13 @@ from bulkformer.report.conclusions import card, comparison_title, glance
 from bulkformer.report.header import banners, facts, lead
 from bulkformer.report.html import pretty_json
 from bulkformer.report.inputs import Inputs
-from bulkformer.report.learning import graph_making, graph_table, recovery_table, training_facts
+from bulkformer.report.learning import (
+    graph_making,
+    graph_table,
+    origin_of_weights,
+    recovery_table,
+    training_facts,
+)
 from bulkformer.report.materials import (
     cohort_table,
     corpus_facts,
@@ -66,7 +72,7 @@ def page_context(title: str, inputs: Inputs) -> dict[str, Any]:
     return {
         "title": title,
         "brand": "BulkFormer report",
-        "beside": ("data.html", "Data and licences"),
+        "beside": [("data.html", "Data and licences"), ("model.html", "The pretrained model")],
         "lead": lead(inputs),
         "banners": banners(inputs),
         "facts": facts(inputs),
@@ -95,6 +101,7 @@ def page_context(title: str, inputs: Inputs) -> dict[str, Any]:
         },
         "corpus_facts": corpus_facts(inputs.corpus),
         "graph_making": [(graph["graph"], graph_making(graph)) for graph in inputs.graphs],
+        "origin_of_weights": origin_of_weights(inputs.training),
         "training_facts": training_facts(inputs.training),
         "figures": {"degrees": degree_picture(inputs), "pretraining": training_picture(inputs)},
         "tasks": [task_section(inputs, task, compared) for task in tasks],

@@ -31,11 +31,16 @@ MAX_FULL_ROWS = 3500  # about 1.2 MB of page
 HASH_LETTERS = 8
 FEW_GROUPS = 10  # an interval over fewer is itself uncertain, and the page says over how many
 EXPOSURE_HELP = "clean: nothing of the test cohort was seen; anything else weakens the number"
+WEIGHTS_NOTES = {
+    "random": "untrained weights",
+    "released": "released weights",
+    "fine_tuned": "released weights, trained on",
+}
 
 
 def model_cell(model: str, kind: str, weights: Any, description: str = "") -> Cell:
-    """Write a model's name, marked by its kind; untrained weights are said below it."""
-    note = "untrained weights" if weights == "random" else ""
+    """Write a model's name, marked by its kind; untrained or released weights are said below it."""
+    note = WEIGHTS_NOTES.get(weights, "")
     return Cell(str(model), note, kind, description)
 
 
@@ -186,7 +191,7 @@ def full_row(row: MetricRow, models: Mapping[str, Mapping[str, Any]]) -> Sequenc
     return [
         text_cell(row["protocol"]), text_cell(row["dataset"], row["regime"]),
         text_cell(row["condition"]),
-        Cell(row["model"], "untrained weights" if row["weights"] == "random" else "",
+        Cell(row["model"], WEIGHTS_NOTES.get(row["weights"], ""),
             models.get(row["model"], {}).get("kind", ""),
         ),
         text_cell(row["head"]), text_cell(row["metric"], row["aggregation"]),
