@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 import pandas as pd
-from harness import ROOT, Bar, Row, arguments, environment, finish
+from harness import ROOT, Bar, Row, arguments, finish
 
 sys.path.insert(0, str(ROOT / "tests"))
 from checkout import copy_project, snakemake
@@ -48,7 +48,10 @@ def trainer(command: str, folder: Path, name: str) -> subprocess.Popen:
         words[place] = f"{name}.{option.strip('-')}"
     with (folder / f"{name}.log").open("a") as log:
         return subprocess.Popen(
-            [sys.executable, *words[1:]], cwd=folder, env=environment(), stderr=log
+            [sys.executable, *words[1:]],
+            cwd=folder,
+            env=os.environ | {"PYTHONPATH": str(folder / "workflow/lib"), "OMP_NUM_THREADS": "2"},
+            stderr=log,
         )
 
 

@@ -31,7 +31,8 @@ rule train:
     priority: 50
     conda:
         "../../envs/torch.yaml"
-    threads: 8
+    # Each process wants two, one of which reads ahead.
+    threads: max(8, 2 * config["pretrain"]["execution"]["processes"])
     resources:
         mem_mb=lambda wildcards, attempt: 64000 * attempt,
         runtime=2880,

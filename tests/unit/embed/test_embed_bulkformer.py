@@ -16,7 +16,7 @@ from bulkformer.graph.edges import read_graph, symmetric, write_graph
 from bulkformer.model.bulkformer import BulkFormerConfig, initialise
 from bulkformer.model.bulkformer_latest import BulkFormerLatestConfig
 from bulkformer.model.checkpoint import load_run, save_run
-from bulkformer.model.variants import initialise_model
+from bulkformer.model.variants import gene_table_of, initialise_model
 
 N_GENES = 20
 MEASURED = np.arange(N_GENES) >= 6
@@ -192,3 +192,19 @@ def test_the_untrained_control_of_the_latest_network_starts_as_its_training_does
     control = load("bulkformer", '{"weights": "random"}', tmp_path / "run", genes, 0, 4)
     assert control.model.expression_head[3].bias.item() == 1.5
     assert control.embed(cohort(2), MEASURED, frame(2)).shape == (2, 8)
+
+
+@pytest.mark.parametrize("trained", [True, False])
+def test_the_untrained_control_keeps_a_gene_table_that_training_never_changes(tmp_path, trained):
+    edges = symmetric(np.arange(19), np.arange(1, 20), np.ones(19))
+    write_graph(tmp_path / "edges.parquet", edges, N_GENES)
+    config = BulkFormerConfig(
+        n_genes=N_GENES, dim=8, layers=1, heads=2, gene_dim=5, gene_table_trained=trained
+    )
+    genes = write_genes(tmp_path / "genes.parquet", N_GENES)
+    model = initialise_model(config, edges, 3, 2.0)
+    save_run(tmp_path / "run", model, tmp_path / "edges.parquet", genes, {})
+    control = load("bulkformer", '{"weights": "random"}', tmp_path / "run", genes, 0, 4)
+    same = torch.equal(gene_table_of(control.model), gene_table_of(model))
+    assert same == (not trained)
+    assert not torch.equal(control.model.gene_emb_proj[0].weight, model.gene_emb_proj[0].weight)

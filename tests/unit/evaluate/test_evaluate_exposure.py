@@ -121,11 +121,12 @@ def test_a_graph_that_does_not_say_where_it_comes_from_is_an_error(seen_world: W
         rests_on_samples(path)
 
 
-def write_overlap(world: World, cohort: str, rows: list[tuple[str, str, str]]) -> Path:
-    """Write the overlap table of a cohort from (sample_id, corpus_split, by)."""
+def write_overlap(world: World, cohort: str, rows: list[tuple[str, ...]]) -> Path:
+    """Write the overlap table of a cohort from (sample_id, corpus_split, by, corpus_sample_id)."""
     path = world.root / "overlap" / f"{cohort}.parquet"
     path.parent.mkdir(exist_ok=True)
-    pd.DataFrame(rows, columns=["sample_id", "corpus_split", "by"], dtype=object).to_parquet(path)
+    columns = ["sample_id", "corpus_split", "by", "corpus_sample_id"]
+    pd.DataFrame([(*row, "?")[:4] for row in rows], columns=columns, dtype=object).to_parquet(path)
     return path
 
 
@@ -179,3 +180,37 @@ def test_a_copy_that_nobody_learned_from_exposes_nobody(scanned_ledger: pd.DataF
     row = scanned_ledger.loc[("pca", "sibling", "all_samples")]
     assert row["exposure"] == "clean"
     assert row["evidence"].endswith("nor a copy by BioSample or expression")
+
+
+def test_single_validation_samples_were_not_learned_from_but_their_studies_were(
+    world: World,
+) -> None:
+    corpus = world.cohort("corpus", {"study_id": ["GSE1", "GSE1", "GSE3", "GSE5"]})
+    split = ["train", "validation_samples", "validation", "held_out_groups"]
+    pd.DataFrame({"cohort": "corpus", "sample_id": corpus["sample_id"], "split": split}).to_parquet(
+        world.corpus
+    )
+    # The same sample: by its accession, and as a copy under another name and another study.
+    world.cohort("again", {"sample_id": ["corpus_0001"]})
+    world.cohort("copy", {"study_id": ["E-1"]})
+    world.cohort("copy_of_held_out", {"study_id": ["E-2"]})
+    cohorts = ["corpus", "again", "copy", "copy_of_held_out"]
+    overlaps = {
+        "copy": [("copy_0000", "validation_samples", "expression", "corpus_0001")],
+        "copy_of_held_out": [
+            ("copy_of_held_out_0000", "held_out_groups", "expression", "corpus_0003")
+        ],
+    }
+    path = world.root / "exposure.parquet"
+    exposure(
+        world.corpus, cohorts, [world.samples(cohort) for cohort in cohorts], MODELS, path,
+        summary_of(world, "string"), overlap_cohort=list(overlaps),
+        overlap=[write_overlap(world, cohort, rows) for cohort, rows in overlaps.items()],
+    )  # fmt: skip
+    rows = pd.read_parquet(path).set_index(["model", "cohort", "regime"])
+    for model in ("bulkformer", "pca"):
+        for cohort in ("again", "copy"):
+            assert rows.loc[model, cohort, "all_samples"]["evidence"] == (
+                "trained on: 1 of 1 samples' study"
+            )
+        assert rows.loc[model, "copy_of_held_out", "all_samples"]["exposure"] == "clean"

@@ -8,8 +8,9 @@ import torch
 from bulkformer.model.attention import FastAttention, LinearAttention, Portion
 from bulkformer.model.attention_features import (
     default_features,
+    exponentials,
+    half_norm,
     orthogonal_gaussian_projection,
-    softmax_kernel,
 )
 from bulkformer.model.performer import Performer
 
@@ -69,8 +70,8 @@ def test_the_gradient_of_attention_is_that_of_its_formula(generator):
 def test_random_features_estimate_the_softmax_kernel(generator):
     torch.manual_seed(0)
     q, k = 0.7 * torch.randn(2, 1, 6, 8, generator=generator)
-    projection, nothing = orthogonal_gaussian_projection(200_000, 8), torch.zeros(1, 1, 1)
-    phi_q, phi_k = (softmax_kernel(tokens, projection, nothing) for tokens in (q, k))
+    projection = orthogonal_gaussian_projection(200_000, 8)
+    phi_q, phi_k = (exponentials(tokens, projection, half_norm(tokens)) for tokens in (q, k))
     estimate = phi_q @ phi_k.mT / len(projection)
     torch.testing.assert_close(estimate, torch.exp(q @ k.mT / 8**0.5), rtol=0.05, atol=0)
 

@@ -17,7 +17,7 @@ from interpreted_attention import BATCH, CASES, attend, inputs
 
 from bulkformer.errors import InputError
 from bulkformer.model.attention import fused
-from bulkformer.model.attention_features import key_stabiliser
+from bulkformer.model.attention_features import project
 from bulkformer.model.attention_triton import check_available, column_pieces, linear_attention
 
 needs_triton = pytest.mark.skipif(
@@ -79,8 +79,8 @@ def test_what_all_genes_share_does_not_drown_the_gradient_of_queries(interpreted
 def test_stabilisers_of_bfloat16_tokens_are_as_exact_as_float32(interpreted):
     (_, keys, _), _, projection = inputs(BATCH)
     by_head = keys.float().unflatten(-1, (BATCH.heads, -1)).transpose(1, 2)
-    expected = key_stabiliser((by_head,), projection).flatten()
-    rounded = key_stabiliser((by_head,), projection.bfloat16().float()).flatten()
+    expected = project(by_head, projection).amax((-2, -1)).flatten()
+    rounded = project(by_head, projection.bfloat16().float()).amax((-2, -1)).flatten()
     stabilisers = interpreted["stabilisers"]
     assert (stabilisers - expected).abs().max() < 1e-4
     assert (rounded - expected).abs().max() > 2e-3  # what a rounded projection would do

@@ -54,7 +54,7 @@ def test_both_networks_take_a_step_in_half_precision(name, monkeypatch):
     monkeypatch.setattr(pretrain_gpu, "MOST_SAMPLES", 2)
     monkeypatch.setattr(pretrain_gpu, "CONTENDERS", (("fused", False), ("triton", False)))
     monkeypatch.setattr(pretrain_gpu, "STEPS", 1)
-    monkeypatch.setitem(sys.modules, "bulkformer.model.attention_triton", None)
+    monkeypatch.setitem(sys.modules, "triton", None)
     monkeypatch.setattr(largest_batch, "__defaults__", (2,))
     small = {"n_genes": 60, "dim": 16, "layers": 1, "heads": 2}
     found = contenders(replace(LARGE[name], **small), 60, 3, torch.device("cpu"))

@@ -136,7 +136,7 @@ def test_an_unknown_kernel_is_refused_with_those_that_are_known(network):
 
 @pytest.mark.parametrize("kernel", ["triton", "performer_pytorch"])
 def test_a_kernel_whose_package_is_absent_is_refused_by_name(kernel, network, x, monkeypatch):
-    for module in ("bulkformer.model.attention_triton", "performer_pytorch.performer_pytorch"):
+    for module in ("triton", "performer_pytorch.performer_pytorch"):
         monkeypatch.setitem(__import__("sys").modules, module, None)
     set_attention(network, kernel)
     with pytest.raises(InputError, match=kernel):

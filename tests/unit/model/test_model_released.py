@@ -137,6 +137,35 @@ def test_a_key_that_is_not_what_was_published_is_refused_by_name(
         load_paper_checkpoint(path, graph)
 
 
+def twice(state, key):
+    return state | {f"module.{key}": state[key]}
+
+
+def numbered(state, key):
+    return state | {7: state[key]}
+
+
+def damaged(state, key):
+    state[key].view(-1)[0] = torch.nan
+    return state
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (twice, "head.1.weight stands twice"),
+        (numbered, "not a dictionary of tensors"),
+        (damaged, "not finite: head.1.weight"),
+    ],
+)
+def test_keys_that_cannot_be_told_apart_and_damaged_numbers_are_refused(
+    tmp_path, model, graph, change, message
+):
+    torch.save(change(separate(model.state_dict()), "head.1.weight"), tmp_path / "weights.pt")
+    with pytest.raises(InputError, match=message):
+        load_paper_checkpoint(tmp_path / "weights.pt", graph)
+
+
 @pytest.mark.parametrize("suffix", ["pt", "safetensors"])
 def test_layers_that_are_stored_twice_and_differ_are_refused(tmp_path, model, graph, suffix):
     state = separate(model.state_dict())
@@ -233,6 +262,34 @@ def test_a_bundle_whose_genes_are_out_of_order_is_refused(bundle):
     sign(bundle)
     with pytest.raises(InputError, match=r"gene_vocab\.csv: vocab_index"):
         load_latest_bundle(bundle)
+
+
+@pytest.mark.golden
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("gene_symbol", "name", "no column gene_symbol"),
+        ("vocab_index", "index", "no column vocab_index"),
+    ],
+)
+def test_a_bundle_whose_gene_table_lacks_a_column_is_refused_by_name(bundle, old, new, message):
+    path = bundle / "gene_vocab.csv"
+    path.write_text(path.read_text().replace(old, new, 1))
+    sign(bundle)
+    with pytest.raises(InputError, match=rf"gene_vocab\.csv: {message}"):
+        load_latest_bundle(bundle)
+
+
+@pytest.mark.golden
+def test_a_bundle_that_was_saved_by_several_gpus_is_the_same_bundle(bundle):
+    expected, _ = load_latest_bundle(bundle)
+    content = torch.load(bundle / "model.pt", weights_only=True)
+    content["model"] = {f"module.{key}": value for key, value in content["model"].items()}
+    torch.save(content, bundle / "model.pt")
+    sign(bundle)
+    loaded, _ = load_latest_bundle(bundle)
+    for key, value in expected.state_dict().items():
+        assert torch.equal(loaded.state_dict()[key], value), key
 
 
 @pytest.mark.golden

@@ -12,7 +12,8 @@ import socket
 from pathlib import Path
 
 import numpy as np
-from pretrain_world import SERVER, arguments, kill_in_step, start_server
+from pretrain_faults import kill_in_step
+from pretrain_world import SERVER, arguments, start_server
 
 MODELS = {
     "paper": {"variant": "paper", "dim": 8, "layers": 2, "heads": 2},

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 from multiprocessing import forkserver, get_context
@@ -16,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pretrain_faults
 import pyarrow as pa
 
 from bulkformer.expression.store import create_store
@@ -146,28 +146,29 @@ def start_server() -> None:
         os.environ["PYTHONPATH"] = before
 
 
-def start(corpus: Path, out: Path, point: str | None = None, **changes):
-    """Start the step in a fresh process.
+def start(corpus: Path, out: Path, points: str = "", said: Path | None = None, **changes):
+    """Start the step in a fresh process, which writes what it says to `said` (out / "said").
 
-    `point` names a function of this module to be called first, as "function:argument".
+    `points` name functions of `pretrain_faults` to be called first, as "function:argument".
     """
     start_server()
     out.mkdir(parents=True, exist_ok=True)
-    process = SERVER.Process(target=_run, args=(arguments(corpus, out, **changes), point, out))
+    keywords = arguments(corpus, out, **changes)
+    process = SERVER.Process(target=_run, args=(keywords, points, out, said or out / "said"))
     process.start()
     return process
 
 
-def finish(corpus: Path, out: Path, **changes) -> str:
+def finish(corpus: Path, out: Path, points: str = "", **changes) -> str:
     """Run the step to its end in a fresh process and return what it said."""
-    process = start(corpus, out, **changes)
+    process = start(corpus, out, points, **changes)
     process.join()
     said = (out / "said").read_text()
     assert process.exitcode == 0, said
     return said
 
 
-def _run(keywords: dict, point: str | None, out: Path) -> None:
+def _run(keywords: dict, points: str, out: Path, said: Path) -> None:
     import torch
 
     from bulkformer.model import cost
@@ -175,12 +176,12 @@ def _run(keywords: dict, point: str | None, out: Path) -> None:
 
     cost.matrix_rate = lambda device, dtype: 1e11  # measuring it takes longer than such a run
 
-    said = os.open(out / "said", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-    os.dup2(said, 2)
+    os.dup2(os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
+    os.chdir(out)
     torch.set_num_threads(1)
-    if point:
+    for point in points.split():
         name, _, argument = point.partition(":")
-        globals()[name](argument)
+        getattr(pretrain_faults, name)(argument)
     from bulkformer.errors import InputError
 
     try:
@@ -188,76 +189,3 @@ def _run(keywords: dict, point: str | None, out: Path) -> None:
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
-
-
-def killed() -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def kill_around(file: str) -> None:
-    """Kill this process right before, or after, a file gets its name: "before/model.safetensors".
-
-    A third part counts: "after/last.pt/3" is the third time.
-    """
-    when, name, *count = file.split("/")
-    left = [int(count[0]) if count else 1]
-    replace = os.replace
-
-    def watched(source, target):
-        here = Path(target).match(name)
-        left[0] -= here
-        if here and left[0] == 0 and when == "before":
-            killed()
-        replace(source, target)
-        if here and left[0] == 0 and when == "after":
-            killed()
-
-    os.replace = watched
-
-
-def kill_in_validation(number: str) -> None:
-    """Kill this process in the middle of the validation of a split of that number (two a time)."""
-    from bulkformer.pretrain import loop
-
-    left = [int(number)]
-    inner = loop.hidden_losses
-
-    def watched(errors_of, *arguments, **others):
-        passes = [0]
-
-        def errors(values, mask):
-            passes[0] += 1
-            if passes[0] == 3 and left[0] == 0:
-                killed()
-            return errors_of(values, mask)
-
-        left[0] -= 1
-        return inner(errors, *arguments, **others)
-
-    loop.hidden_losses = watched
-
-
-def kill_in_step(number: str) -> None:
-    """Kill this process after that many optimiser steps of its own, before they are recorded."""
-    from bulkformer.pretrain import loop
-
-    left = [int(number)]
-    inner = loop.check_gradient
-
-    def watched(*arguments):
-        left[0] -= 1
-        if left[0] == 0:
-            killed()
-        inner(*arguments)
-
-    loop.check_gradient = watched
-
-
-def signal_in_validation(number: str) -> None:
-    """Ask this process to stop in the middle of the validation of a split of that number."""
-    global killed
-
-    def killed() -> None:
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    kill_in_validation(number)

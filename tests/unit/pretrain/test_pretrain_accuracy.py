@@ -12,7 +12,7 @@ from bulkformer.pretrain.accuracy import (
     decile_table,
     deciles,
     gene_moments,
-    gene_table,
+    gene_scores,
     measure,
     overall,
     skill_interval,
@@ -67,7 +67,7 @@ def test_sums_give_the_errors_and_correlations_of_the_hidden_values():
     sums = HiddenSums.of(5)
     for part in (slice(0, 13), slice(13, 40)):
         sums.add(truth[part], predicted[part], mask[part], ["g"] * len(truth[part]))
-    table = gene_table(sums)
+    table = gene_scores(sums)
     for gene in range(5):
         t, p = truth[mask[:, gene], gene], predicted[mask[:, gene], gene]
         assert table["n_values"][gene] == len(t)
@@ -81,14 +81,14 @@ def test_sums_give_the_errors_and_correlations_of_the_hidden_values():
 def test_the_gene_mean_has_no_skill_and_no_correlation(samples):
     mean, _ = gene_moments(samples)
     model = Guess(mean)
-    table = gene_table(measured(model, samples, mean))
+    table = gene_scores(measured(model, samples, mean))
     assert table["mse_skill"].abs().max() < 1e-5
     assert table["pearson"].isna().all()
 
 
 def test_a_gene_is_judged_only_where_it_was_measured_and_hidden(samples):
     mean, _ = gene_moments(samples)
-    table = gene_table(measured(Guess(mean), samples, mean))
+    table = gene_scores(measured(Guess(mean), samples, mean))
     n_one = sum(sample in {f"s{n}" for n in COHORTS["one"]} for sample in samples.sample_ids)
     assert table["n_values"].drop(ABSENT).min() >= len(samples)
     assert n_one <= table["n_values"][ABSENT] < len(samples)
@@ -153,6 +153,9 @@ def test_a_decile_counts_values_and_not_genes():
             "pearson": [0.1, 0.3, np.nan, 1.0],
         }
     )
+    few = decile_table(genes, "expression", "mean")
+    assert few["gene_pearson_median"].isna().all()  # two genes have no median to speak of
+    genes = genes.loc[np.repeat(genes.index, 5)]
     table = decile_table(genes, "expression", "mean").set_index("decile")
     assert table.index.tolist() == [1, 2]
     assert table["mse"].tolist() == [1.25, 4.0]
@@ -162,8 +165,9 @@ def test_a_decile_counts_values_and_not_genes():
 
 def test_the_spread_counts_every_known_gene_once_and_those_the_wrong_way_round():
     table = pd.DataFrame({"pearson": [0.9, -0.5, np.nan, 1.0], "mse_skill": [0.5, -2, np.nan, 0.9]})
-    found = spread(table)
+    found = spread(table, 400)
     assert sum(found["genes"]) == found["genes_correlated"] == 3
     assert found["genes_with_skill"] == 2
     assert found["genes_opposed"] == 1
+    assert spread(table, 16)["genes_opposed"] == 0  # over few samples chance alone gives -0.5
     assert len(found["left"]) == len(found["genes"])

@@ -16,11 +16,12 @@ from bulkformer.graph.edges import read_graph
 from bulkformer.model.checkpoint import load_run, save_run
 from bulkformer.model.cost import training_flops
 from bulkformer.model.variants import build, gene_table_of, initialise_model
-from bulkformer.pretrain.assess import assess, nearest
+from bulkformer.pretrain.assess import assess
 from bulkformer.pretrain.gene_vectors import untrained
 from bulkformer.pretrain.learning_curve import POINTS, learning_curve
 from bulkformer.pretrain.record import COST, HISTORY
 from bulkformer.pretrain.run_cost import run_cost
+from bulkformer.pretrain.settings import nearest_share
 
 NUMBERS = {split: [n for n in range(SAMPLES) if split_of(n) == split]
            for split in ("train", "validation", "validation_samples")}  # fmt: skip
@@ -43,7 +44,7 @@ def write_run(corpus, folder, variant="paper", mode="train", **settings):
             for step in (1, 2, 3)
         ]
         cost = [
-            {"step": 3, "seconds": 7200.0, "samples_per_second": 2.0, "memory_gb": 1.0,
+            {"step": 3, "start": 1, "seconds": 7200.0, "samples_per_second": 2.0, "memory_gb": 1.0,
              "processes": 2, "batch_size": 4, "device": "cpu"},
         ]  # fmt: skip
     write_table(folder / "history.parquet", pa.Table.from_pylist(history, schema=HISTORY))
@@ -142,8 +143,8 @@ def test_every_gene_is_hidden_at_the_share_nearest_to_that_of_training(found):
     assert hidden[0.15].all()
     assert not hidden[0.5].any()
     assert found["summary"]["main_fraction"] == 0.15
-    assert nearest([0.05, 0.15, 0.3], [0.05, 0.15]) == 0.15  # of two as near, the harder
-    assert nearest([0.05, 0.12, 0.3], [0.05, 0.15]) == 0.12
+    assert nearest_share([0.05, 0.15, 0.3], [0.05, 0.15]) == 0.15  # of two as near, the harder
+    assert nearest_share([0.05, 0.12, 0.3], [0.05, 0.15]) == 0.12
 
 
 def test_no_more_samples_are_taken_than_asked_for(corpus, run, tmp_path):
@@ -200,6 +201,7 @@ def test_machines_share_the_time_of_a_run_that_moved_between_them():
     rows = pd.DataFrame(
         {
             "step": [10, 20, 50],
+            "start": [1, 2, 4],  # the third start saved nothing
             "seconds": [3600.0, 7200.0, 9000.0],
             "samples_per_second": [1.0, 3.0, 40.0],
             "memory_gb": [2.0, 3.0, 9.0],
@@ -215,6 +217,7 @@ def test_machines_share_the_time_of_a_run_that_moved_between_them():
     assert (fast["hours"], fast["device_hours"], fast["steps"]) == (0.5, 2.0, 30)
     assert slow["samples_per_second"] == 2.0
     assert cost["device_hours"] == 4.0
+    assert cost["starts"] == 3
     assert cost["flops"] is None
     assert run_cost(rows.iloc[:0], {}, 1e9) is None
 

@@ -18,6 +18,7 @@ from bulkformer.pretrain.batches import (
     in_order,
     prefetched,
 )
+from bulkformer.pretrain.distributed import World
 
 GENES = ["g0", "g1", "g2", "g3", "g4"]
 SIZES = {"one": 70, "two": 10}
@@ -100,9 +101,20 @@ def test_an_epoch_is_another_permutation_and_in_order_misses_nothing():
 def test_the_gene_mean_is_over_samples_that_measured_the_gene(corpus, stores):
     samples = CorpusSamples(corpus, stores, "train", [*GENES, "unknown"], GENES)
     values = samples.read(np.arange(40)).numpy()[:, :5]
-    mean = gene_mean(samples, 7).numpy()
+    mean = gene_mean(samples, World(0, 1, torch.device("cpu")), 7).numpy()
     assert np.allclose(mean[:5], np.nanmean(values, axis=0))
     assert mean[5] == 0
+
+
+def test_an_infinite_value_is_found_before_training_and_names_its_sample(tmp_path):
+    values = np.ones((4, 5), dtype=np.float32)
+    values[2, 1] = np.inf
+    with create_store(tmp_path / "one/log_tpm.arrow", np.ones(5, bool), "log_tpm") as writer:
+        writer.write(list("abcd"), values)
+    corpus = pd.DataFrame({"cohort": "one", "sample_id": list("abcd"), "split": "train"})
+    samples = CorpusSamples(corpus, [tmp_path / "one/log_tpm.arrow"], "train")
+    with pytest.raises(InputError, match=r"sample 'c' has an infinite value"):
+        gene_mean(samples, World(0, 1, torch.device("cpu")), 2)
 
 
 def test_batches_are_read_ahead_in_their_order(corpus, stores):

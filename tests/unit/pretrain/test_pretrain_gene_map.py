@@ -8,7 +8,12 @@ import pytest
 from bulkformer.errors import InputError
 from bulkformer.files import write_table
 from bulkformer.graph.edges import Edges, symmetric, write_graph
-from bulkformer.pretrain.enrichment import benjamini_hochberg, enrichment, set_members
+from bulkformer.pretrain.enrichment import (
+    agreement,
+    benjamini_hochberg,
+    enrichment,
+    set_members,
+)
 from bulkformer.pretrain.gene_map import among, directions, equal_bins, gene_map
 
 PROGRAMS, OF_EACH = 6, 25
@@ -96,6 +101,17 @@ def test_permuted_genes_show_nothing(controls):
     assert chance["sets_enriched"] < 0.5
     for share in ("set_pairs_together", "edges_together"):
         assert chance[share] == pytest.approx(chance["pairs_together"], abs=0.03)
+
+
+def test_clusters_of_unequal_size_look_no_better_than_they_are():
+    rng = np.random.default_rng(0)
+    members = {f"s{n}": rng.choice(4000, 40, replace=False) for n in range(200)}
+    nothing = Edges(*np.zeros((3, 0), dtype=np.int64))
+    for share in (0.1, 0.9):  # of the genes in one of ten clusters
+        labels = np.where(rng.random(4000) < share, 0, rng.integers(0, 10, 4000))
+        found = agreement(members, labels, nothing)
+        assert found["set_pairs_over_chance"] == pytest.approx(1, abs=0.1)
+    assert found["set_pairs_together"] > 0.7
 
 
 def test_edges_within_programs_lie_within_clusters(controls):

@@ -127,7 +127,7 @@ def test_a_signal_in_the_middle_of_a_validation_ends_the_run_at_once(
     assert process.exitcode == 75
     assert "stopped on request after step 12; state is saved" in (tmp_path / "said").read_text()
     history = load_checkpoint(next(tmp_path.glob("state/*/last.pt")))["progress"]["history"]
-    assert {row["step"] for row in history if row["split"] == "validation"} == {6}
+    assert set(history["step"][history["mask_fraction"].isfinite()].tolist()) == {6}
     finish(corpus, tmp_path)
     assert_equal_runs(tmp_path, uninterrupted)
 
@@ -137,7 +137,7 @@ def test_a_restart_with_another_execution_goes_on_with_the_same_state(
 ):
     kill_at(corpus, tmp_path, "kill_in_step:15", batch_size=2, dropout=0.0)
     said = finish(corpus, tmp_path, batch_size=8, dropout=0.0)
-    assert "resumed at step 12" in said
+    assert "resumed at step 12 (batch_size 8, before 2: bits may differ from here on)" in said
     finish(corpus, tmp_path / "whole", batch_size=4, dropout=0.0)
     columns = ["step", "split", "mask_fraction"]
     tables = [
@@ -160,11 +160,75 @@ def test_the_cost_is_summed_over_restarts(corpus, tmp_path):
     finish(corpus, tmp_path)
     cost = pd.read_parquet(tmp_path / "run" / "cost.parquet")
     assert cost["step"].is_unique
+    assert cost["start"].unique().tolist() == [1, 2]
     assert cost["seconds"].is_monotonic_increasing
     assert cost["seconds"].iloc[-1] > before[-1]["seconds"] > 0
     assert cost["batch_size"].unique().tolist() == [2, 4]
     assert (cost["samples_per_second"] > 0).all()
     assert (cost["memory_gb"] > 0.01).all()
+
+
+def test_a_run_that_stopped_at_a_spike_goes_on_under_another_limit(corpus, uninterrupted, tmp_path):
+    """Days of training must not be lost to a limit that was too low."""
+    process = start(corpus, tmp_path, "spike_in_step:16", checkpoint_minutes=OFTEN)
+    process.join()
+    said = (tmp_path / "said").read_text()
+    assert process.exitcode == 1
+    assert "raise pretrain.training.largest_increase" in said
+    # Only settings differ from those of the run that had no such limit, and they are written down.
+    assert "resumed at step 15" in finish(corpus, tmp_path, largest_increase=None)
+    for name in ("model.safetensors", "history.parquet"):
+        assert (tmp_path / "run" / name).read_bytes() == (
+            uninterrupted / "run" / name
+        ).read_bytes(), name
+
+
+def test_two_threads_give_the_same_bits_twice_also_after_a_kill(corpus, tmp_path):
+    finish(corpus, tmp_path / "whole", "threads:2")
+    finish(corpus, tmp_path / "again", "threads:2")
+    assert_equal_runs(tmp_path / "again", tmp_path / "whole")
+    kill_at(corpus, tmp_path, "threads:2 kill_in_step:11", checkpoint_minutes=OFTEN)
+    assert "bits may differ" not in finish(corpus, tmp_path, "threads:2")
+    assert_equal_runs(tmp_path, tmp_path / "whole")
+
+
+def test_a_second_run_on_the_same_state_stops_and_the_first_goes_on(
+    corpus, uninterrupted, tmp_path
+):
+    first = start(corpus, tmp_path, "wait_in_step:8", checkpoint_minutes=OFTEN)
+    wait = tmp_path / "waiting"
+    while not wait.exists():
+        assert first.is_alive()
+        time.sleep(0.002)
+    said = tmp_path / "second"
+    second = start(corpus, tmp_path, "impatient:", said=said)
+    second.join()
+    assert second.exitcode == 1
+    assert "another run is at work on this state" in said.read_text()
+    wait.unlink()
+    first.join()
+    assert first.exitcode == 0
+    assert_equal_runs(tmp_path, uninterrupted)
+
+
+def test_a_disk_that_is_full_ends_the_run_with_the_checkpoint_before(
+    corpus, uninterrupted, tmp_path
+):
+    process = start(corpus, tmp_path, "full_disk_after_step:8", checkpoint_minutes=OFTEN)
+    process.join()
+    assert process.exitcode == 1
+    assert "last.pt: could not be written" in (tmp_path / "said").read_text()
+    assert not list(tmp_path.glob("state/*/.*"))
+    assert "resumed at step 7" in finish(corpus, tmp_path)
+    assert_equal_runs(tmp_path, uninterrupted)
+
+
+def test_a_validation_loss_that_is_not_finite_stops_at_once(corpus, tmp_path):
+    process = start(corpus, tmp_path, "nan_in_validation:3")
+    process.join()
+    assert process.exitcode == 1
+    said = (tmp_path / "said").read_text()
+    assert "the validation loss on 'validation' is not finite after step 12" in said
 
 
 def small_run():

@@ -28,7 +28,7 @@ from pretrain_world import (
 )
 from safetensors.numpy import load_file
 
-from bulkformer.pretrain.batches import CorpusSamples, epoch_order, gene_mean
+from bulkformer.pretrain.batches import CorpusSamples
 
 LEARNING = {
     "epochs": 40,
@@ -280,15 +280,3 @@ def test_batches_hold_the_samples_that_were_asked_for(corpus):
     values = samples.read([0, len(samples) - 1, 3])
     assert values[1].isnan().nonzero().flatten().tolist() == [ABSENT]
     assert not values[[0, 2]].isnan().any()
-
-
-def test_the_gene_mean_is_taken_over_samples_that_measured_the_gene(corpus):
-    samples = corpus_samples(corpus, "train")
-    values = samples.read(np.arange(len(samples))).numpy()
-    assert np.allclose(gene_mean(samples, 5), np.nanmean(values, axis=0), atol=1e-6)
-
-
-def test_epochs_are_shuffled_differently_and_completely():
-    first, second = epoch_order(50, 1, 0), epoch_order(50, 1, 1)
-    assert sorted(first) == sorted(second) == list(range(50))
-    assert list(first) != list(second)

@@ -75,7 +75,7 @@ def summary(genes: int) -> dict[str, Any]:
                    "validation_samples": {"samples": 16, "of": 20}},
         "pearson": dict.fromkeys(SKILLS, spread),
         "main_fraction": 0.15, "repeats": 1, "seed": 42,
-        "cost": {"hours": 61.25, "device_hours": 245.0, "samples": 7200,
+        "cost": {"hours": 61.25, "device_hours": 245.0, "starts": 2, "samples": 7200,
                  "flops_per_sample": 1.234e11, "flops": 8.88e14, "machines": [machine]},
     }  # fmt: skip
 
@@ -175,6 +175,7 @@ def controls() -> pd.DataFrame:
             {
                 "source": name, "n_clusters": CLUSTERS, "n_sets": SETS, "sets_enriched": sets,
                 "clusters_enriched": sets, "set_pairs_together": share,
+                "set_pairs_over_chance": share / 0.167,
                 "edges_together": share + 0.1, "pairs_together": 0.167,
             }
             for name, (sets, share) in together.items()

@@ -3,13 +3,14 @@
 import json
 import re
 
+import numpy as np
 import pandas as pd
 import pytest
 from report_mock_model import write_model
 from test_report_page import Document
 
 from bulkformer.errors import InputError
-from bulkformer.report.model import model
+from bulkformer.report.model import banners, model
 from bulkformer.report.model_inputs import read_inputs
 from bulkformer.report.model_map import short_name
 from bulkformer.report.model_readings import says
@@ -26,8 +27,14 @@ def page_of(arguments):
 
 
 @pytest.fixture(scope="module")
-def page(tmp_path_factory):
-    return page_of(write_model(tmp_path_factory.mktemp("model")))
+def written(tmp_path_factory):
+    """Inputs that no test changes."""
+    return write_model(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(scope="module")
+def page(written):
+    return page_of(written)
 
 
 @pytest.fixture(scope="module")
@@ -96,11 +103,11 @@ def test_accuracy_is_shown_by_split_and_share(document):
     assert "15% as in training 90,300 42 samples 0.728 1.234 0.410 [0.360, 0.460] 7 groups" in text
 
 
-def test_losses_at_the_kept_and_the_last_step_are_those_of_the_history(arguments):
-    history = pd.read_parquet(arguments["run"] / "history.parquet")
+def test_losses_at_the_kept_and_the_last_step_are_those_of_the_history(written, document):
+    history = pd.read_parquet(written["run"] / "history.parquet")
     looks = history[(history["split"] == "validation") & (history["mask_fraction"] == 0.5)]
     kept, last = (looks.loc[looks["step"] == step, "loss"].iloc[0] for step in (870, 900))
-    text = words(Document(page_of(arguments)).sections["masks"])
+    text = words(document.sections["masks"])
     assert f"−2.500 [−2.550, −2.450] 7 groups 0.613 280 genes {kept:.3f} {last:.3f}" in text
 
 
@@ -120,8 +127,12 @@ def test_each_cluster_has_its_best_set_or_says_that_there_is_none(document):
 
 def test_sources_that_learned_nothing_stand_beside_the_network(document):
     text = words(document.sections["map"])
-    assert "gene vectors of the network, in samples on the map 5 of 5 5 of 6 0.420 0.520" in text
-    assert "with genes exchanged at random 0.2 of 5 0.2 of 6 0.168 0.268 0.167" in text
+    of_map = "gene vectors of the network, in samples on the map 5 of 5 5 of 6 0.420 2.5 times"
+    assert f"{of_map} chance 0.520" in text
+    assert (
+        "with genes exchanged at random 0.2 of 5 0.2 of 6 0.168 1.0 times chance 0.268 0.167"
+        in text
+    )
     marked = [words(row) for mark, row in document.rows if mark == "floor"]
     assert len(marked) == 4
     assert not any(row.startswith("gene ") for row in marked)
@@ -130,17 +141,17 @@ def test_sources_that_learned_nothing_stand_beside_the_network(document):
 def test_the_cost_says_device_hours_speed_and_operations(document):
     text = words(document.sections["cost"])
     assert "NVIDIA H100 80GB HBM3 4 16 900 61.2 245.0 812.5 71.300 41.3%" in text
-    for part in ("samples seen 7,200", "123.40 GFLOP", "0.888 PFLOP"):
+    for part in ("starts of the run 2", "samples seen 7,200", "123.40 GFLOP", "0.888 PFLOP"):
         assert part in text
 
 
 @pytest.mark.parametrize(
     ("low", "high", "said"),
     [
-        (0.1, 0.3, "The model beats the gene mean on studies never seen"),
-        (-0.3, -0.1, "The model does not beat the gene mean on studies never seen"),
-        (-0.1, 0.1, "The model cannot be told from the gene mean on studies never seen"),
-        (None, None, "On studies never seen there are too few groups of samples"),
+        (0.1, 0.3, "The model beats the gene mean on studies kept apart"),
+        (-0.3, -0.1, "The model does not beat the gene mean on studies kept apart"),
+        (-0.1, 0.1, "The model cannot be told from the gene mean on studies kept apart"),
+        (None, None, "On studies kept apart there are too few groups of samples"),
     ],
 )
 def test_the_verdict_on_the_gene_mean_rests_on_the_interval(arguments, low, high, said):
@@ -174,11 +185,11 @@ def test_a_map_that_is_no_better_than_what_went_in_is_said_to_be_so(arguments):
     assert "no more often" not in readings(arguments)
     path = arguments["assessment"] / "controls.parquet"
     table = pd.read_parquet(path)
-    table.loc[table["source"] == "principal_components", "set_pairs_together"] = 0.6
+    table.loc[table["source"] == "principal_components", "set_pairs_over_chance"] = 3.6
     table.to_parquet(path)
     text = readings(arguments)
-    assert "no more often than by principal components of the training samples (0.600)" in text
-    assert "more often than by the same network with random weights (0.190)" in text
+    assert "no more often than by principal components of the training samples (3.6 times)" in text
+    assert "more often than by the same network with random weights (1.1 times)" in text
 
 
 def test_weights_from_elsewhere_have_no_curve_and_no_cost(arguments):
@@ -196,7 +207,41 @@ def test_weights_from_elsewhere_have_no_curve_and_no_cost(arguments):
     for section in ("learning", "cost"):
         assert "these weights came from elsewhere" in document.sections[section]
     assert "BulkFormer-37M.pt" in document.sections["run"]
-    assert "lowest at the end" not in document.sections["says"]
+    # Nobody knows which of these samples such weights have seen, and none of them chose these.
+    text = words("".join(document.sections.values()))
+    assert "Whether these weights learned from any of them is not known here" in text
+    for claim in (
+        "never",
+        "lowest at the end",
+        "flatter",
+        "that it trained on",
+        "learned from neither",
+    ):
+        assert claim not in text
+
+
+def test_studies_that_chose_the_weights_are_said_to_flatter_them(written, document):
+    history = pd.read_parquet(written["run"] / "history.parquet")
+    looks = len(history.query("split == 'validation' and mask_fraction == 0.15"))
+    said = words(document.sections["says"])
+    assert f"their figures flatter. the best of {looks} looks in training" in said
+    assert "The run learned from neither" in said
+
+
+def test_going_on_from_weights_says_that_these_may_have_seen_the_samples(arguments):
+    update(arguments["assessment"] / "assessment.json", mode="fine-tune")
+    inputs = read_inputs(
+        *(arguments[name] for name in ("run", "assessment", "corpus")), False, None
+    )
+    assert [banner["title"] for banner in banners(inputs)] == ["Began elsewhere"]
+
+
+def test_a_tenth_in_which_nothing_is_expressed_is_neither_better_nor_worse(arguments):
+    path = arguments["assessment"] / "deciles.parquet"
+    table = pd.read_parquet(path)
+    table.loc[table["decile"] == 1, "mse_skill"] = np.nan
+    table.to_parquet(path)
+    assert "better in each known tenth by expression" in readings(arguments)
 
 
 def test_a_run_without_samples_of_known_studies_is_shown_without_them(arguments):
@@ -210,26 +255,22 @@ def test_a_run_without_samples_of_known_studies_is_shown_without_them(arguments)
         splits={"validation": summary["splits"]["validation"]},
     )
     text = page_of(arguments)
-    assert "studies never seen" in text
-    assert "on new samples of known studies" not in text
-
-
-def test_a_simulated_universe_is_announced_before_any_number(arguments, page):
-    assert "Simulated universe" not in page
-    text = page_of(arguments | {"simulated": True})
-    assert text.index("Simulated universe") < text.index('id="says"')
+    assert "studies kept apart" in text
+    assert "on single samples kept apart" not in text
 
 
 def test_same_inputs_give_the_same_bytes(arguments, page):
     assert page_of(arguments) == page
 
 
-def test_hostile_names_are_shown_and_never_run(arguments):
+def test_a_simulated_universe_is_announced_and_hostile_names_never_run(arguments, page):
     hostile = "<script>alert(1)</script>"
     for name, column in (("genes", "symbol"), ("clusters", "set_id")):
         path = arguments["assessment"] / f"{name}.parquet"
         pd.read_parquet(path).assign(**{column: hostile}).to_parquet(path)
-    text = page_of(arguments | {"title": hostile})
+    text = page_of(arguments | {"title": hostile, "simulated": True})
+    assert "Simulated universe" not in page
+    assert text.index("Simulated universe") < text.index('id="says"')
     assert Document(text).tags["script"] == 1
     assert "<script>alert" not in text
 

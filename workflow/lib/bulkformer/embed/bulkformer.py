@@ -31,7 +31,7 @@ from bulkformer.files import sha256
 from bulkformer.graph.edges import read_graph
 from bulkformer.model.bulkformer import BulkFormer
 from bulkformer.model.checkpoint import load_run
-from bulkformer.model.variants import initialise_model
+from bulkformer.model.variants import gene_table_of, initialise_model
 
 # What tables call weights, by the mode of pretraining that made them.
 WEIGHTS_OF_MODE: dict[str, WeightsState] = {
@@ -85,7 +85,9 @@ class BulkFormerEmbedder(Embedder):
             # As training itself starts: a control that cannot even say what expression is on
             # average would make any trained model look good.
             start = self.run["training"].get("prediction_start")
-            model = initialise_model(model.config, graph, context.seed, start).eval()
+            # What training leaves as it is, such as embeddings of proteins, is no merit of it.
+            kept = None if model.config.gene_table_trained else gene_table_of(model).detach()
+            model = initialise_model(model.config, graph, context.seed, start, kept).eval()
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.model = model.to(self.device)
         self.mask_value = model.config.mask_value
@@ -104,7 +106,7 @@ class BulkFormerEmbedder(Embedder):
         provenance = Provenance(
             weights=WEIGHTS_OF_MODE[self.run["training"].get("mode", "train")],
             weights_sha256=sha256(self.context.weights / "model.safetensors"),
-            licence=self.run["training"].get("licence", "MIT"),
+            licence=self.run["training"].get("licence", "not stated"),
             tensors_loaded=self.tensors,
             genes_matched=int((self.columns != NOT_IN_VOCABULARY).sum()),
             device=self.device.type,

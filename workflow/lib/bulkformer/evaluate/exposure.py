@@ -24,11 +24,13 @@ from bulkformer.evaluate.sharing import (
     KEYS,
     WORDS,
     Shared,
+    groups_of_siblings,
     in_words,
     read_overlap,
     seen_in,
     shared,
     subsets,
+    with_groups_of_copies,
 )
 from bulkformer.files import write_table
 
@@ -45,7 +47,8 @@ SCHEMA = pa.schema(
     ]
 )
 # What a model learns expression from, by where its weights come from; weights that are not listed
-# were trained elsewhere, on samples that this workflow does not know.
+# were trained elsewhere, on samples that this workflow does not know. Validation studies choose the
+# weights, so they count; `validation_samples` choose nothing, but their studies were learned from.
 LEARNS_FROM = {
     "trained": ("train", "validation"),
     "fine_tuned": ("train", "validation"),  # and from what the released weights had seen
@@ -83,7 +86,14 @@ def exposure(
     }
     looked_up = pair(overlap_cohort or [], overlap or [], "--overlap")
     copies = {name: read_overlap(path) for name, path in looked_up.items()}
-    parts = subsets(rows, labels)
+    groups = groups_of_siblings(rows, labels)
+    parts = subsets(
+        rows,
+        {
+            name: with_groups_of_copies(part, copies.get(name, {}), groups)
+            for name, part in labels.items()
+        },
+    )
     drawn_from_corpus = graph is not None and rests_on_samples(graph)
     documented = Documented.read(release) if release else Documented()
     ledger = []

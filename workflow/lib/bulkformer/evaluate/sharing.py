@@ -11,6 +11,8 @@ from bulkformer.evaluate.records import Columns, read_columns, select, split_key
 
 ALL_SAMPLES = "all_samples"  # of a cohort; what every regime without rows of its own falls back to
 CORPUS_REGIMES = ("held_out_samples", "held_out_groups")
+# Parts of the corpus that nobody learns from, though from others of the same studies and patients.
+SIBLINGS = ("held_out_samples", "validation_samples")
 KEYS = {
     "sample_id": "shared_samples",
     "patient_id": "shared_patients",
@@ -32,16 +34,46 @@ WORDS = {
     "shared_studies": "samples' study",
 }
 Shared = dict[str, int]  # counts of samples by what they share with the corpus
-Overlap = dict[str, list[tuple[str, str]]]  # {sample: [(split of its copy, evidence)]}
+Overlap = dict[str, list[tuple[str, str, str]]]  # {sample: [(split of its copy, evidence, copy)]}
 
 
 def read_overlap(path: Path) -> Overlap:
     """Read which samples of a cohort occur in the corpus, on which side, by which evidence."""
-    columns = read_columns(path, ["sample_id", "corpus_split", "by"])
+    columns = read_columns(path, ["sample_id", "corpus_split", "by", "corpus_sample_id"])
     overlap: Overlap = {}
-    for sample_id, split, by in zip(*columns.values(), strict=True):
-        overlap.setdefault(sample_id, []).append((split, by))
+    for sample_id, *found in zip(*columns.values(), strict=True):
+        overlap.setdefault(sample_id, []).append(tuple(found))
     return overlap
+
+
+def groups_of_siblings(rows: Columns, labels: dict[str, Columns]) -> dict[str, dict[str, str]]:
+    """Return patient, donor and study of each sample of the corpus in SIBLINGS."""
+    found = {}
+    for cohort in sorted(set(rows["cohort"]) & labels.keys()):
+        part = _only(labels[cohort], _ids(rows, cohort, SIBLINGS))
+        for i, sample_id in enumerate(part["sample_id"]):
+            found[sample_id] = {key: part[key][i] for key in KEYS if key != "sample_id"}
+    return found
+
+
+def with_groups_of_copies(
+    samples: Columns, overlap: Overlap, groups: dict[str, dict[str, str]]
+) -> Columns:
+    """Return the samples with the patient, donor and study of their copies in the corpus as well.
+
+    Parameters
+    ----------
+    groups : of the samples in SIBLINGS. To others it makes no difference: they were learned from
+        themselves, or nothing of their groups was.
+    """
+    extended = {name: list(values) for name, values in samples.items()}
+    for row, sample_id in enumerate(samples["sample_id"]):
+        copies = {sample_id, *(copy for _, _, copy in overlap.get(sample_id, ()))}
+        for copy in sorted(copies & groups.keys()):
+            for key, value in groups[copy].items():
+                both = [*split_keys(extended[key][row]), *split_keys(value)]
+                extended[key][row] = ",".join(dict.fromkeys(both))
+    return extended
 
 
 def subsets(rows: Columns, labels: dict[str, Columns]) -> dict[tuple[str, str], Columns]:
@@ -81,7 +113,7 @@ def shared(
         counts[name] = sum(not seen[key].isdisjoint(split_keys(value)) for value in samples[key])
     for sample_id in samples["sample_id"]:
         if sample_id not in seen["sample_id"]:
-            evidence = {by for split, by in overlap.get(sample_id, ()) if split in splits}
+            evidence = {by for split, by, _ in overlap.get(sample_id, ()) if split in splits}
             strongest = next((by for by in SCANNED if by in evidence), None)
             if strongest:
                 counts[SCANNED[strongest]] += 1

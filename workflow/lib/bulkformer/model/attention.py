@@ -8,6 +8,7 @@ made chunk by chunk, and made again for the gradient; they never exist as a whol
 from __future__ import annotations
 
 import functools
+import math
 import warnings
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
@@ -19,13 +20,16 @@ from torch.autograd.function import once_differentiable
 
 from bulkformer.errors import InputError
 from bulkformer.model.attention_features import (
-    key_stabiliser,
+    FEATURE_FLOOR,
+    exponentials,
+    gradient_of_tokens,
+    half_norm,
     orthogonal_gaussian_projection,
-    softmax_kernel,
-    softmax_kernel_gradient,
+    project,
+    with_row_sums,
 )
 
-CACHED_FEATURES = 2**20  # elements of φ in a chunk on CPU: 4 MB, what the cache holds
+CACHED_FEATURES = 2**18  # elements of φ in a chunk on CPU: 1 MB, what the cache holds
 STREAMED_FEATURES = 2**26  # on an accelerator: 256 MB, enough to fill it with one matrix product
 
 
@@ -63,9 +67,12 @@ def in_full_precision(method: Callable) -> Callable:
 class LinearAttention(torch.autograd.Function):
     """out_i = φ(q_i) · S / (φ(q_i) · s), with S = Σ_j φ(k_j) v_j^T and s = Σ_j φ(k_j).
 
-    `context` holds S and s side by side [B, heads, features, d + 1]: all that genes learn from each
-    other. The gradient needs it once more, and the features are made anew from q and k. Halves are
-    kept as halves, and computed with in the precision of the projection.
+    With c the mean of the values it is c + φ(q_i) · (S - s c^T) / (φ(q_i) · s), and computed so:
+    where genes attend alike, how they differ would else drown in what they have in common.
+    `contexts` hold S - s c^T and s side by side [B, heads, features, d + 1]: all that genes learn
+    from each other. The gradient needs them once more, and the features are made anew from q and k.
+    φ is an exponential and a floor; the floor adds the same to every gene, and so once to a sum.
+    Halves are kept as halves, and computed with in the precision of the projection.
     """
 
     @staticmethod
@@ -76,21 +83,40 @@ class LinearAttention(torch.autograd.Function):
         exact = functools.partial(Tensor.to, dtype=projection.dtype)
         heads = q.shape[-1] // head_dim
         output = torch.empty_like(v)
-        stabilisers = projection.new_empty(len(k), heads, 1, 1)
+        centres = by_head(v.mean(1, keepdim=True, dtype=projection.dtype), heads)
         contexts = projection.new_zeros(len(k), heads, features, head_dim + 1)
+        offsets = projection.new_empty(2, len(q), heads, q.shape[1], 1)
         for samples in portion.of(len(q)):
             queries, keys, values, outputs = (
                 by_head(tokens[samples], heads).split(portion.tokens, dim=2)
                 for tokens in (q, k, v, output)
             )
-            stabiliser, context = stabilisers[samples], contexts[samples]
-            stabiliser.copy_(key_stabiliser(map(exact, keys), projection))
-            for key, value in zip(map(exact, keys), map(exact, values), strict=True):
-                context += softmax_kernel(key, projection, stabiliser).mT @ with_ones(value)
-            for query, out in zip(map(exact, queries), outputs, strict=True):
-                weighted = softmax_kernel(query, projection) @ context
-                torch.div(weighted[..., :-1], weighted[..., -1:], out=out)
-        ctx.save_for_backward(q, k, v, output, projection, stabilisers, contexts)
+            query_offsets, key_offsets = (
+                offset[samples].split(portion.tokens, dim=2) for offset in offsets
+            )
+            centre, context = centres[samples], contexts[samples]
+            largest = projection.new_full((*context.shape[:2], 1, 1), -math.inf)
+            for key, value, offset in zip(
+                map(exact, keys), map(exact, values), key_offsets, strict=True
+            ):
+                projected = project(key, projection)
+                # What was summed up to here stands under the largest projection up to here.
+                before = largest
+                largest = torch.maximum(before, projected.amax((-2, -1), keepdim=True))
+                context.mul_(before.sub_(largest).exp_())
+                offset.copy_(half_norm(key))
+                projected.sub_(offset + largest).exp_()
+                context += projected.mT @ with_ones(value - centre)
+            offsets[1, samples] += largest
+            # Values less their mean sum to 0 under any constant, and ones to the number of genes.
+            context[..., -1] += FEATURE_FLOOR * k.shape[1]
+            floor = FEATURE_FLOOR * context.sum(-2, keepdim=True)
+            for query, out, offset in zip(map(exact, queries), outputs, query_offsets, strict=True):
+                projected = project(query, projection)
+                torch.add(half_norm(query), projected.amax(-1, keepdim=True), out=offset)
+                weighted = (projected.sub_(offset).exp_() @ context).add_(floor)
+                out.copy_(weighted[..., :-1].div_(weighted[..., -1:]).add_(centre))
+        ctx.save_for_backward(q, k, v, projection, offsets, contexts, centres)
         ctx.heads, ctx.portion = heads, portion
         return output
 
@@ -98,38 +124,50 @@ class LinearAttention(torch.autograd.Function):
     @once_differentiable
     @in_full_precision
     def backward(ctx, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        """Return the gradients of q, k and v, made of the same pieces as `forward`."""
-        q, k, v, output, projection, stabilisers, contexts = ctx.saved_tensors
+        """Return the gradients of q, k and v, made of the same pieces as `forward`.
+
+        The output is made anew: rounded to halves, it would be too coarse for the difference that
+        the gradient of q is.
+        """
+        q, k, v, projection, offsets, contexts, centres = ctx.saved_tensors
         exact = functools.partial(Tensor.to, dtype=projection.dtype)
+        directions = with_row_sums(projection)
         dq, dk, dv = (torch.empty_like(tokens) for tokens in (q, k, v))
         for samples in ctx.portion.of(len(q)):
-            queries, keys, values, outputs, gradients, dqueries, dkeys, dvalues = (
+            queries, keys, values, gradients, dqueries, dkeys, dvalues = (
                 by_head(tokens[samples], ctx.heads).split(ctx.portion.tokens, dim=2)
-                for tokens in (q, k, v, output, gradient, dq, dk, dv)
+                for tokens in (q, k, v, gradient, dq, dk, dv)
             )
-            stabiliser, context = stabilisers[samples], contexts[samples]
-            dcontext = torch.zeros_like(context)
-            for query, out, out_gradient, dquery in zip(
-                map(exact, queries),
-                map(exact, outputs),
-                map(exact, gradients),
-                dqueries,
-                strict=True,
+            query_offsets, key_offsets = (
+                offset[samples].split(ctx.portion.tokens, dim=2) for offset in offsets
+            )
+            centre, context = centres[samples], contexts[samples]
+            floor = FEATURE_FLOOR * context.sum(-2, keepdim=True)
+            dcontext, dfloor = torch.zeros_like(context), torch.zeros_like(floor)
+            for query, offset, out_gradient, dquery in zip(
+                map(exact, queries), query_offsets, map(exact, gradients), dqueries, strict=True
             ):
-                phi = softmax_kernel(query, projection)
-                dnumerator = out_gradient / (phi @ context[..., -1:])
-                ddenominator = -(dnumerator * out).sum(-1, keepdim=True)
-                dweighted = torch.cat([dnumerator, ddenominator], dim=-1)
+                phi = exponentials(query, projection, offset)
+                weighted = (phi @ context).add_(floor)
+                dweighted = torch.empty_like(weighted)
+                dnumerator, ddenominator = dweighted[..., :-1], dweighted[..., -1:]
+                inverse = weighted[..., -1:].reciprocal()
+                torch.mul(out_gradient, inverse, out=dnumerator)
+                shared = (dnumerator * weighted[..., :-1]).sum(-1, keepdim=True)
+                torch.mul(shared, inverse.neg_(), out=ddenominator)
                 dcontext += phi.mT @ dweighted
+                dfloor += dweighted.sum(-2, keepdim=True)
                 dphi = dweighted @ context.mT
-                dquery.copy_(softmax_kernel_gradient(dphi, phi, query, projection))
-            for key, value, dkey, dvalue in zip(
-                map(exact, keys), map(exact, values), dkeys, dvalues, strict=True
+                dquery.copy_(gradient_of_tokens(dphi, phi, query, directions))
+            dcontext += FEATURE_FLOOR * dfloor
+            floor = FEATURE_FLOOR * dcontext[..., :-1].sum(-2, keepdim=True)
+            for key, offset, value, dkey, dvalue in zip(
+                map(exact, keys), key_offsets, map(exact, values), dkeys, dvalues, strict=True
             ):
-                phi = softmax_kernel(key, projection, stabiliser)
-                dvalue.copy_(phi @ dcontext[..., :-1])
-                dphi = with_ones(value) @ dcontext.mT
-                dkey.copy_(softmax_kernel_gradient(dphi, phi, key, projection))
+                phi = exponentials(key, projection, offset)
+                torch.add(phi @ dcontext[..., :-1], floor, out=dvalue)
+                dphi = with_ones(value - centre) @ dcontext.mT
+                dkey.copy_(gradient_of_tokens(dphi, phi, key, directions))
         return dq, dk, dv, None, None
 
 
@@ -168,13 +206,8 @@ def fused(q: Tensor, k: Tensor, v: Tensor, projection: Tensor, chunk: int | None
 
 def triton(q: Tensor, k: Tensor, v: Tensor, projection: Tensor, chunk: int | None) -> Tensor:
     """Attend by one kernel on a GPU that keeps the features in its registers."""
-    try:
-        from bulkformer.model.attention_triton import linear_attention
-    except ImportError as error:
-        raise InputError(
-            f"pretrain.execution.attention: 'triton' needs the package triton ({error}); "
-            "install it with a GPU build of PyTorch, or say 'fused'"
-        ) from error
+    from bulkformer.model.attention_triton import linear_attention
+
     return linear_attention(q, k, v, projection)
 
 

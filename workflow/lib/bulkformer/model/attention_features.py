@@ -7,7 +7,6 @@ They turn softmax attention, which compares all genes with all genes, into two t
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 
 import torch
 import torch.nn.functional as F
@@ -39,34 +38,33 @@ def project(tokens: Tensor, projection: Tensor) -> Tensor:
     return F.linear(tokens, projection * tokens.shape[-1] ** -0.25)
 
 
-def key_stabiliser(chunks: Iterable[Tensor], projection: Tensor) -> Tensor:
-    """Return the largest projection over the keys and features [B, heads, 1, 1].
-
-    It is taken within one head of one sample, so that no sample depends on its batch.
-    """
-    largest = [project(keys, projection).amax((-2, -1), keepdim=True) for keys in chunks]
-    return torch.stack(largest).amax(0)
+def half_norm(tokens: Tensor) -> Tensor:
+    """Return |t|² / (2 sqrt(d)) [..., n, 1] for tokens t [..., n, d]."""
+    return tokens.square().sum(-1, keepdim=True).mul_(0.5 * tokens.shape[-1] ** -0.5)
 
 
-def softmax_kernel(tokens: Tensor, projection: Tensor, stabiliser: Tensor | None = None) -> Tensor:
-    """Return the positive features φ [..., n, features] of tokens t [..., n, d].
+def exponentials(tokens: Tensor, projection: Tensor, offset: Tensor) -> Tensor:
+    """Return exp(d^(-1/4) P t - offset) [..., n, features] of tokens t [..., n, d].
 
-    φ(t) = exp(d^(-1/4) P t - |t|² / (2 sqrt(d)) - M) + 1e-4. M keeps the exponential in range: it
-    is the given `stabiliser` for keys and, without one, each query's own largest projection. The
+    With the offset |t|² / (2 sqrt(d)) + M these are the features φ(t) less their floor. M keeps the
+    exponential in range: a query's own largest projection, and for keys the largest projection over
+    all keys and features of one head of one sample, so that no sample depends on its batch. The
     factor features^(-1/2) of the paper is left out, because attention divides it away.
     """
-    projected = project(tokens, projection)
-    if stabiliser is None:
-        stabiliser = projected.amax(-1, keepdim=True)
-    half_norm = tokens.square().sum(-1, keepdim=True) * (0.5 * tokens.shape[-1] ** -0.5)
-    return projected.sub_(half_norm + stabiliser).exp_().add_(FEATURE_FLOOR)
+    return project(tokens, projection).sub_(offset).exp_()
 
 
-def softmax_kernel_gradient(
-    gradient: Tensor, features: Tensor, tokens: Tensor, projection: Tensor
+def with_row_sums(projection: Tensor) -> Tensor:
+    """Return d^(-1/4) P and a column of ones [features, d + 1]: what gradients go back through."""
+    return F.pad(projection * projection.shape[-1] ** -0.25, (0, 1), value=1.0)
+
+
+def gradient_of_tokens(
+    gradient: Tensor, exponentials: Tensor, tokens: Tensor, directions: Tensor
 ) -> Tensor:
-    """Return the gradient of the tokens from that of φ, with M as a constant; overwrites both φ."""
-    scale = tokens.shape[-1] ** -0.25
-    exponent = gradient.mul_(features.sub_(FEATURE_FLOOR))
-    norms = exponent.sum(-1, keepdim=True)
-    return (exponent @ (projection * scale)).addcmul_(tokens, norms, value=-(scale**2))
+    """Return the gradient of tokens from that of their features, which it overwrites.
+
+    M counts as a constant. `directions` come from `with_row_sums`.
+    """
+    back = gradient.mul_(exponentials) @ directions
+    return torch.addcmul(back[..., :-1], tokens, back[..., -1:], value=-(tokens.shape[-1] ** -0.5))

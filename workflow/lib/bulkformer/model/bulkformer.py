@@ -142,9 +142,9 @@ class BulkFormer(CanCheckpointActivations):
         The sample's projection sees masked genes as -10, as in the released model.
         """
         gene = self.gene_emb_proj(self.gene_emb_onehot_layer.weight)
-        sample = self.global_expr_proj(x).unsqueeze(1)
+        sample = self.global_expr_proj(x)
         # Half precision stays within linear maps: what passes from step to step is as exact as x.
-        return self.x_proj(self.expr_emb(x) + gene + sample).to(x.dtype)
+        return self.x_proj(self.expr_emb(x), gene, sample).to(x.dtype)
 
     def trunk(self, h: Tensor) -> Tensor:
         """Let tokens [B, G, dim] exchange what they know."""

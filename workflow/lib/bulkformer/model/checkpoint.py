@@ -122,8 +122,8 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
 def load_weights(model: Model, state: dict[str, Tensor], path: Path) -> None:
     """Load `state`, read from `path`, into `model`: every tensor is used and none is left out.
 
-    Raises InputError naming keys that are missing, unexpected or of another shape or type, and
-    aliases (layers stored twice) whose copies differ.
+    Raises InputError naming keys that are missing, unexpected, of another shape or type or not
+    finite, and aliases (layers stored twice) whose copies differ.
     """
     expected = model.state_dict()
     different = [
@@ -136,6 +136,7 @@ def load_weights(model: Model, state: dict[str, Tensor], path: Path) -> None:
         "unexpected": sorted(state.keys() - expected.keys()),
         "of another form": sorted(different),
         "not equal to their second copy": sorted(_unequal_aliases(state)),
+        "not finite": sorted(key for key in state if not torch.isfinite(state[key]).all()),
     }
     found = [f"{kind}: {_listed(keys)}" for kind, keys in problems.items() if keys]
     if found:

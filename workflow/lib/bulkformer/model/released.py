@@ -41,6 +41,12 @@ LATEST_NAMES = {
     "graph_scale_init": "graph_scale_start",
     "expression_scale_init": "expression_scale_start",
 }
+# Columns of the bundle's gene_vocab.csv → ours.
+VOCABULARY_NAMES = {
+    "canonical_ensg": "gene_id",
+    "gene_symbol": "symbol",
+    "gene_length_bp": "length_bp",
+}
 
 
 def load_paper_checkpoint(path: Path, graph: Graph, chunk: int | None = None) -> BulkFormer:
@@ -50,10 +56,8 @@ def load_paper_checkpoint(path: Path, graph: Graph, chunk: int | None = None) ->
     it. Raises InputError for an unsafe pickle, for the weights of the June 2025 preprint, and for
     tensors that are missing, unexpected or of another shape.
     """
-    state = read_safetensors(path) if path.suffix == ".safetensors" else _read_tensors(path)
-    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
-        raise InputError(f"{path}: not a dictionary of tensors; give the released weights")
-    state = {key.removeprefix("module."): tensor for key, tensor in state.items()}
+    content = read_safetensors(path) if path.suffix == ".safetensors" else _read_tensors(path)
+    state = _state_dict(content, path)
     if "gene_emb" in state or "ae_enc.0.weight" in state:
         raise InputError(
             f"{path}: these are the weights of the June 2025 preprint, whose network is another "
@@ -145,7 +149,7 @@ def load_latest_bundle(
     genes = _read_vocabulary(folder / "gene_vocab.csv", config.n_genes)
     graph = read_released_graph(folder / "edge_index.pt", folder / "edge_weight.pt")
     model = BulkFormerLatest(config, graph, chunk)
-    load_weights(model, bundle["model"], folder / "model.pt")
+    load_weights(model, _state_dict(bundle["model"], folder / "model.pt"), folder / "model.pt")
     n_parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
     if n_parameters != manifest.get("trainable_parameters"):
         raise InputError(
@@ -157,8 +161,10 @@ def load_latest_bundle(
 
 def latest_config(settings: dict[str, Any], path: Path) -> BulkFormerLatestConfig:
     """Translate the bundle's settings; those that our network has built in must agree with it."""
+    if not isinstance(settings, dict) or not all(settings.get(key) for key in ("dim", "heads")):
+        raise InputError(f"{path}: no settings with dim and heads; download the bundle again")
     built_in = {
-        "dim_head": settings.get("dim", 0) // settings.get("heads", 1),
+        "dim_head": settings["dim"] // settings["heads"],
         "ff_mult": 4,
         "fix_performer_projection_matrices": True,
     }
@@ -186,24 +192,38 @@ def _verified_manifest(folder: Path) -> dict[str, Any]:
             raise InputError(f"{path}: does not list {name}; download the bundle again")
         if not file.exists():
             raise InputError(f"{file}: missing; download the bundle again")
-        if file.stat().st_size != listed["bytes"] or sha256(file) != listed["sha256"]:
+        size, digest = listed.get("bytes"), listed.get("sha256")
+        if file.stat().st_size != size or sha256(file) != digest:
             raise InputError(
                 f"{file}: {file.stat().st_size} bytes that are not those of manifest.json "
-                f"({listed['bytes']} bytes, SHA-256 {listed['sha256']}); download it again"
+                f"({size} bytes, SHA-256 {digest}); download it again"
             )
     return manifest
 
 
 def _read_vocabulary(path: Path, n_genes: int) -> pd.DataFrame:
     table = pd.read_csv(path)
+    if absent := {"vocab_index", *VOCABULARY_NAMES} - set(table.columns):
+        raise InputError(f"{path}: no column {', '.join(sorted(absent))}; download it again")
     if table["vocab_index"].tolist() != list(range(n_genes)):
         raise InputError(f"{path}: vocab_index must count from 0 to {n_genes - 1} in this order")
-    names = {
-        "canonical_ensg": "gene_id",
-        "gene_symbol": "symbol",
-        "gene_length_bp": "length_bp",
-    }
-    return table.rename(columns=names)[list(names.values())]
+    table = table.rename(columns=VOCABULARY_NAMES)[list(VOCABULARY_NAMES.values())]
+    if (unclear := table["gene_id"].isna() | table["gene_id"].duplicated()).any():
+        raise InputError(f"{path}: gene '{table['gene_id'][unclear].iloc[0]}' is not one of a kind")
+    return table
+
+
+def _state_dict(content: Any, path: Path) -> dict[str, Tensor]:
+    """Return tensors by name, without the prefix that training on several GPUs leaves."""
+    if not isinstance(content, dict) or not all(
+        isinstance(key, str) and isinstance(value, Tensor) for key, value in content.items()
+    ):
+        raise InputError(f"{path}: not a dictionary of tensors; give the released weights")
+    state = {key.removeprefix("module."): tensor for key, tensor in content.items()}
+    if len(state) != len(content):
+        twice = next(key for key in content if f"module.{key}" in content)
+        raise InputError(f"{path}: {twice} stands twice, with and without 'module.'; one is wrong")
+    return state
 
 
 def _read_tensors(path: Path) -> Any:

@@ -17,7 +17,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-CACHED_HIDDEN = 2**20  # elements of the wide layer in a chunk on CPU: 4 MB, what the cache holds
+CACHED_HIDDEN = 2**19  # elements of the wide layer in a chunk on CPU: 2 MB, what the cache holds
+KEPT_HIDDEN = 2**25  # elements of a wide layer that is kept for the gradient: 128 MB
 
 
 class Activation(NamedTuple):
@@ -42,8 +43,13 @@ class Projection(nn.Sequential):
         )
         self.chunk = chunk
 
-    def forward(self, tokens: Tensor) -> Tensor:
-        return two_layers(tokens, self[0], RELU, self[2], chunk=self.chunk)
+    def forward(
+        self, tokens: Tensor, shared: Tensor | None = None, common: Tensor | None = None
+    ) -> Tensor:
+        """Project tokens [..., width_in]; `shared` and `common` as in `two_layers`."""
+        return two_layers(
+            tokens, self[0], RELU, self[2], chunk=self.chunk, shared=shared, common=common
+        )
 
 
 class FullPrecisionLinear(nn.Linear):
@@ -61,36 +67,44 @@ def two_layers(
     second: nn.Linear,
     dropout: float = 0.0,
     chunk: int | None = None,
+    shared: Tensor | None = None,
+    common: Tensor | None = None,
 ) -> Tensor:
     """Return second(dropout(activation(first(t)))) for tokens t [..., width].
 
     `chunk` is the number of tokens at a time; None means what the cache holds on CPU and all of
-    them on an accelerator. `dropout` is 0 outside training.
+    them on an accelerator. `dropout` is 0 outside training. With `shared` [N, width] and `common`
+    [B, width] the tokens [B, N, width] get both added; they are then data, without a gradient.
     """
     n_tokens = tokens.shape[:-1].numel()
     if chunk is None and tokens.device.type == "cpu":
         chunk = max(1, CACHED_HIDDEN // first.out_features)
     if chunk is None or n_tokens <= chunk or torch.compiler.is_compiling():
+        if shared is not None:
+            tokens = tokens + shared + common.unsqueeze(1)
         return second(F.dropout(activation.value(first(tokens)), dropout))
-    arguments = (tokens, first.weight, first.bias, second.weight, second.bias)
+    arguments = (tokens, shared, common, first.weight, first.bias, second.weight, second.bias)
     if torch.is_autocast_enabled(tokens.device.type):
         half = torch.get_autocast_dtype(tokens.device.type)
-        arguments = tuple(tensor.to(half) for tensor in arguments)
+        arguments = tuple(tensor if tensor is None else tensor.to(half) for tensor in arguments)
     with torch.autocast(tokens.device.type, enabled=False):
         return TwoLayers.apply(*arguments, activation, dropout, chunk)
 
 
 class TwoLayers(torch.autograd.Function):
-    """W2 a(W1 t + b1) + b2 of which only t is kept: the wide layer is made again for the gradient.
+    """W2 a(W1 t + b1) + b2 by chunks, for tokens t or sums t = tokens + shared + common.
 
-    Dropout draws its numbers in the order of the chunks, from a state of the generator that the
-    gradient goes back to.
+    A wide layer of up to `KEPT_HIDDEN` elements is kept as it is before the activation; a larger
+    one is made again for the gradient. Dropout draws its numbers in the order of the chunks, from a
+    state of the generator that the gradient goes back to.
     """
 
     @staticmethod
     def forward(
         ctx,
         tokens: Tensor,
+        shared: Tensor | None,
+        common: Tensor | None,
         w1: Tensor,
         b1: Tensor,
         w2: Tensor,
@@ -99,47 +113,78 @@ class TwoLayers(torch.autograd.Function):
         dropout: float,
         chunk: int,
     ) -> Tensor:
-        """Map tokens [..., width] by `chunk` tokens at a time."""
-        ctx.save_for_backward(tokens, w1, b1, w2)
+        """Map tokens [..., width] by `chunk` tokens at a time.
+
+        Of a sum, tokens [B, N, width] are data without a gradient, `shared` [N, width] is the same
+        for all samples, and `common` [B, width] for all tokens of a sample.
+        """
+        ctx.is_sum = shared is not None
+        if ctx.is_sum:
+            samples = (tokens + shared).add_(common.unsqueeze(1))
+        else:
+            samples = tokens.flatten(0, -2).unsqueeze(0)
+        output = samples.new_empty(*tokens.shape[:-1], len(w2))
+        outputs = output.view(*samples.shape[:2], len(w2))
+        size = (*samples.shape[:2], len(w1))
+        wanted = torch.Size(size).numel() <= KEPT_HIDDEN and any(ctx.needs_input_grad)
+        kept = samples.new_empty(size) if wanted else None
         ctx.activation, ctx.dropout, ctx.chunk = activation, dropout, chunk
         ctx.random_state = generator_state(tokens.device) if dropout else None
-        output = tokens.new_empty(*tokens.shape[:-1], len(w2))
-        for t, out in zip(chunks(tokens, chunk), chunks(output, chunk), strict=True):
-            hidden = activation.value(torch.addmm(b1, t, w1.T))
+        for part in parts(samples, chunk):
+            z = torch.addmm(b1, samples[part], w1.T, out=None if kept is None else kept[part])
+            hidden = activation.value(z)
             if dropout:
                 hidden.mul_(kept_units(hidden, dropout))
-            torch.addmm(b2, hidden, w2.T, out=out)
+            torch.addmm(b2, hidden, w2.T, out=outputs[part])
+        ctx.save_for_backward(samples, kept, w1, b1, w2)
         return output
 
     @staticmethod
     @once_differentiable
     def backward(ctx, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        """Return the gradients of tokens, weights and biases."""
-        tokens, w1, b1, w2 = ctx.saved_tensors
-        dtokens = torch.empty_like(tokens)
-        dw1, db1, dw2 = (torch.zeros_like(w, dtype=_exact(w)) for w in (w1, b1, w2))
-        with replayed(ctx.random_state, tokens.device):
-            for t, g, dt in zip(
-                *(chunks(x, ctx.chunk) for x in (tokens, gradient, dtokens)), strict=True
-            ):
-                z = torch.addmm(b1, t, w1.T)
+        """Return the gradients of tokens, or of `shared` and `common`, and of weights and biases.
+
+        Those of `shared` and `common` are sums over samples and over tokens, which are taken before
+        the product with W1: one product serves all samples.
+        """
+        samples, kept, w1, b1, w2 = ctx.saved_tensors
+        n_samples, n_tokens, width = samples.shape
+        gradients = gradient.reshape(n_samples, n_tokens, len(w2))
+        dtokens = samples.new_empty(1 if ctx.is_sum else n_samples, n_tokens, width)
+        dw1, dw2 = (torch.zeros_like(w, dtype=_exact(w)) for w in (w1, w2))
+        db1 = dw1.new_zeros(n_samples, len(w1))
+        with replayed(ctx.random_state, samples.device):
+            total = None
+            for sample, rows in parts(samples, ctx.chunk):
+                t, g = samples[sample, rows], gradients[sample, rows]
+                z = torch.addmm(b1, t, w1.T) if kept is None else kept[sample, rows]
                 hidden, dhidden = ctx.activation.value(z), g @ w2
                 if ctx.dropout:
-                    kept = kept_units(hidden, ctx.dropout)
-                    hidden.mul_(kept)
-                    dhidden.mul_(kept)
+                    units = kept_units(hidden, ctx.dropout)
+                    hidden.mul_(units)
+                    dhidden.mul_(units)
                 add_product(dw2, g.T, hidden)
                 dz = ctx.activation.gradient(dhidden, z)
                 add_product(dw1, dz.T, t)
-                db1 += dz.sum(0)
-                torch.mm(dz, w1, out=dt)
-        db2 = gradient.flatten(0, -2).sum(0)
-        return dtokens, dw1.to(w1), db1.to(b1), dw2.to(w2), db2, None, None, None
+                db1[sample] += dz.sum(0)
+                if ctx.is_sum:
+                    total = dz if sample == 0 else total.add_(dz)
+                    if sample == n_samples - 1:
+                        torch.mm(total, w1, out=dtokens[0, rows])
+                else:
+                    torch.mm(dz, w1, out=dtokens[sample, rows])
+        db2 = gradients.flatten(0, 1).sum(0)
+        weights = dw1.to(w1), db1.sum(0).to(b1), dw2.to(w2), db2, None, None, None
+        if ctx.is_sum:
+            return None, dtokens[0], db1.to(w1) @ w1, *weights
+        return dtokens.view(*gradient.shape[:-1], width), None, None, *weights
 
 
-def chunks(tokens: Tensor, size: int) -> tuple[Tensor, ...]:
-    """View tokens [..., width] as pieces [n, width] of at most `size` tokens."""
-    return tokens.flatten(0, -2).split(size)
+def parts(samples: Tensor, size: int) -> Iterator[tuple[int, slice]]:
+    """Yield pieces of samples [B, N, width], at most `size` tokens of one; all samples in turn."""
+    for start in range(0, samples.shape[1], size):
+        for sample in range(len(samples)):
+            yield sample, slice(start, start + size)
 
 
 def kept_units(hidden: Tensor, dropout: float) -> Tensor:

@@ -21,7 +21,9 @@ FEWEST_VALUES = 10  # of a gene, for a correlation
 RESAMPLES = 1000  # of groups, for an interval
 FEWEST_GROUPS = 5  # for an interval: resampling fewer gives one that is too narrow
 DECILES = 10
-OPPOSED = -0.3  # a correlation below it is no accident over some dozens of samples
+OPPOSED = -0.3  # a correlation below it is no accident over a hundred samples
+SURE = 3.0  # deviations of a correlation by chance: over fewer samples it must lie further out
+FEWEST_GENES = 10  # for the median correlation of a tenth of genes
 HISTOGRAM = np.linspace(-1, 1, 41)
 
 
@@ -158,7 +160,7 @@ def gene_moments(samples: CorpusSamples, batch_size: int = 256) -> tuple[np.ndar
     return mean, np.where(n > 0, np.sqrt(variance), np.nan)
 
 
-def gene_table(sums: HiddenSums) -> pd.DataFrame:
+def gene_scores(sums: HiddenSums) -> pd.DataFrame:
     """Return one row a gene: n_values, mse, gene_mean_mse, mse_skill, pearson; NaN if not known."""
     known = np.where(sums.n > 0, sums.n, np.nan)
     table = pd.DataFrame(
@@ -235,7 +237,7 @@ def decile_table(genes: pd.DataFrame, by: str, value: str) -> pd.DataFrame:
 
     Parameters
     ----------
-    genes : `gene_table` with the column `value` and `{by}_decile`
+    genes : `gene_scores` with the column `value` and `{by}_decile`
     """
     rows = []
     for decile, part in genes[genes["n_values"] > 0].groupby(f"{by}_decile"):
@@ -251,14 +253,15 @@ def decile_table(genes: pd.DataFrame, by: str, value: str) -> pd.DataFrame:
                 "mse": mse,
                 "gene_mean_mse": floor,
                 "mse_skill": float(skill(mse, floor)),
-                "gene_pearson_median": median(part["pearson"]),
+                "gene_pearson_median": median(part["pearson"], FEWEST_GENES),
             }
         )
     return pd.DataFrame([row for row in rows if row["decile"]])
 
 
-def spread(table: pd.DataFrame) -> dict[str, Any]:
-    """Return the distribution of the correlation over genes, ready for JSON."""
+def spread(table: pd.DataFrame, n_samples: int) -> dict[str, Any]:
+    """Return the distribution over genes of the correlation over samples, ready for JSON."""
+    opposed = min(OPPOSED, -SURE / np.sqrt(n_samples))
     known = table["pearson"].dropna()
     counts, _ = np.histogram(known, HISTOGRAM)
     quantiles = np.percentile(known, [5, 25, 50, 75, 95]) if len(known) else [None] * 5
@@ -270,15 +273,15 @@ def spread(table: pd.DataFrame) -> dict[str, Any]:
         "genes_with_skill": int((table["mse_skill"] > 0).sum()),
         "genes_judged": int(table["mse_skill"].notna().sum()),
         "genes_correlated": len(known),
-        "genes_opposed": int((known < OPPOSED).sum()),
-        "opposed_below": OPPOSED,
+        "genes_opposed": int((known < opposed).sum()),
+        "opposed_below": opposed,
     }
 
 
-def median(values: pd.Series) -> float:
-    """Return the median of what is known, NaN if nothing is."""
+def median(values: pd.Series, fewest: int = 1) -> float:
+    """Return the median of what is known, NaN if fewer than `fewest` values are."""
     known = values.dropna()
-    return float(known.median()) if len(known) else np.nan
+    return float(known.median()) if len(known) >= fewest else np.nan
 
 
 def _places(measured: torch.Tensor) -> torch.Tensor:

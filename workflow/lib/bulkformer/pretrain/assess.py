@@ -1,9 +1,10 @@
-"""The assess step: what a finished run knows of samples that it never learned from.
+"""The assess step: what a finished run knows of samples that its training kept apart.
 
 Two kinds of samples: `validation`, whole studies that were kept apart (out of distribution), and
-`validation_samples`, from studies that the run did train on (in distribution). The held-out splits
-are not touched: they belong to the benchmarks, and a report that is looked at while settings are
-still chosen must not spend them.
+`validation_samples`, from studies that the run did train on (in distribution). The first chose the
+weights of the run, so that its figures flatter a little. The held-out splits are not touched: they
+belong to the benchmarks, and a report that is looked at while settings are still chosen must not
+spend them.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ def assess(
     from bulkformer.pretrain.gene_vectors import gene_vectors
     from bulkformer.pretrain.learning_curve import learning_curve
     from bulkformer.pretrain.run_cost import run_cost
-    from bulkformer.pretrain.settings import Validation
+    from bulkformer.pretrain.settings import Validation, nearest_share
     from bulkformer.pretrain.validation import looked_at
 
     model, known, config = load_run(run)
@@ -65,7 +66,7 @@ def assess(
     for samples, split in ((training, "train"), (held_out[0], SPLITS[0])):
         if not len(samples):
             raise InputError(f"{corpus}: no sample has split '{split}'; lower the other fractions")
-    main = nearest(hidden, trained_with)
+    main = nearest_share(hidden, trained_with)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model = model.to(device)
     edges = read_graph(run / "graph.parquet", len(ids))
@@ -146,7 +147,7 @@ def assess_split(
     main : the share at which every gene of every sample is hidden
     about : repeats, seed, batch_size
     """
-    from bulkformer.pretrain.accuracy import decile_table, gene_table, measure, overall, spread
+    from bulkformer.pretrain.accuracy import decile_table, gene_scores, measure, overall, spread
 
     rows, of_genes = [], pd.DataFrame()
     for fraction in sorted({*hidden, main}):
@@ -154,7 +155,7 @@ def assess_split(
             model, samples, indices, groups, described["mean"].to_numpy(), fraction,
             covering=fraction == main, **about,
         )  # fmt: skip
-        table = gene_table(sums)
+        table = gene_scores(sums)
         rows.append(
             {
                 "mask_fraction": fraction,
@@ -169,17 +170,12 @@ def assess_split(
         decile_table(of_genes, by, value)
         for by, value in (("expression", "mean"), ("variance", "sd"))
     ]
-    return pd.DataFrame(rows), of_genes, pd.concat(tenths, ignore_index=True), spread(of_genes)
-
-
-def nearest(hidden: list[float], trained_with: list[float]) -> float:
-    """Return the share at which genes are looked at one by one: the one nearest to training's.
-
-    Of a range the middle counts; of two that are as near, the larger. So does the training loop
-    choose the share that selects the weights.
-    """
-    middle = (min(trained_with) + max(trained_with)) / 2
-    return min(hidden, key=lambda share: (round(abs(share - middle), 9), -share))
+    return (
+        pd.DataFrame(rows),
+        of_genes,
+        pd.concat(tenths, ignore_index=True),
+        spread(of_genes, len(indices)),
+    )
 
 
 def vector_table(described: pd.DataFrame, vectors: dict[str, np.ndarray]) -> pa.Table:

@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -17,6 +17,9 @@ import torch
 from bulkformer.errors import InputError
 from bulkformer.expression.store import ExpressionStore
 from bulkformer.pretrain.masking import seeded
+
+if TYPE_CHECKING:
+    from bulkformer.pretrain.distributed import World
 
 
 class CorpusSamples:
@@ -175,15 +178,29 @@ def _pinned(result: Any) -> Any:
     return result
 
 
-def gene_mean(samples: CorpusSamples, batch_size: int = 256) -> torch.Tensor:
+def gene_mean(samples: CorpusSamples, world: World, batch_size: int = 256) -> torch.Tensor:
     """Return the mean of each gene over the samples that measured it, float32 [n_genes].
 
-    A gene that no sample measured has mean 0.
+    A gene that no sample measured has mean 0. Each process reads its share. Raises InputError if
+    a value is infinite.
     """
+    indices = world.share(len(samples))
     total = torch.zeros(samples.n_genes, dtype=torch.float64)
     count = torch.zeros(samples.n_genes, dtype=torch.float64)
-    for indices in in_order(len(samples), batch_size):
-        values = samples.read(indices)
+    for places in in_order(len(indices), batch_size):
+        values = samples.read(indices[places])
+        check_finite(samples, indices[places], values)
         total += values.nan_to_num(0.0).sum(0, dtype=torch.float64)
         count += (~values.isnan()).sum(0)
-    return (total / count.clamp(min=1)).float()
+    return (world.sum(total) / world.sum(count).clamp(min=1)).float()
+
+
+def check_finite(samples: CorpusSamples, indices: np.ndarray, values: torch.Tensor) -> None:
+    """Raise InputError if `values`, those of the samples `indices`, hold an infinite one."""
+    infinite = values.isinf().any(1)
+    if infinite.any():
+        sample_id = samples.sample_ids[indices[int(infinite.nonzero()[0])]]
+        raise InputError(
+            f"sample '{sample_id}' has an infinite value in its log_tpm store; correct its counts, "
+            "or leave it out of the cohort, and run the expression stage again"
+        )

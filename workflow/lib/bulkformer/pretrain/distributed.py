@@ -30,7 +30,7 @@ from bulkformer.pretrain.launch import PARENT, STORE, launch, under_torchrun
 __all__ = ["World", "launch", "start_world"]
 
 # For whoever waits for another process: the longest thing that one does alone is to write a
-# checkpoint. A process that died is noticed at once, whatever this says.
+# checkpoint or the run folder. A process that died is noticed at once, whatever this says.
 TIMEOUT = timedelta(minutes=30)
 
 

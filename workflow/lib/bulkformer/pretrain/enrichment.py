@@ -97,7 +97,8 @@ def agreement(
     `sets_enriched` and `clusters_enriched` count those with a q up to FALSE_DISCOVERY_RATE.
     `set_pairs_together` is the share of pairs of genes of one set that lie in one cluster, averaged
     over sets, and `edges_together` the share of edges; `pairs_together` is that share of all pairs
-    of genes, hence what chance gives.
+    of genes, hence what chance gives. Clusters of unequal size hold more pairs of any kind, so
+    clusterings are compared by `set_pairs_over_chance`, the ratio.
 
     Parameters
     ----------
@@ -108,14 +109,18 @@ def agreement(
     overlaps = overlap_counts(members, clusters)
     within = pairs(overlaps).sum(1) / pairs(overlaps.sum(1))
     together = clusters[edges.source] == clusters[edges.target]
+    by_chance = float(pairs(np.bincount(clusters)).sum() / pairs(len(clusters)))
     return {
         "n_clusters": len(np.unique(clusters)),
         "n_sets": len(members),
         "sets_enriched": int(found["set_id"].nunique()),
         "clusters_enriched": int(found["cluster"].nunique()),
         "set_pairs_together": float(within.mean()) if len(within) else None,
+        "set_pairs_over_chance": float(within.mean()) / by_chance
+        if len(within) and by_chance
+        else None,
         "edges_together": float(together.mean()) if len(together) else None,
-        "pairs_together": float(pairs(np.bincount(clusters)).sum() / pairs(len(clusters))),
+        "pairs_together": by_chance,
     }
 
 

@@ -7,6 +7,7 @@ number, the step. So a run that was killed and resumed ends bit for bit like one
 from __future__ import annotations
 
 import math
+import os
 import signal
 import sys
 import time
@@ -55,12 +56,18 @@ class Plan:
 class StopRequest:
     """Turns SIGTERM, SIGUSR1 and SIGINT into a flag that the loop looks at after each step."""
 
-    def __init__(self) -> None:
+    def __init__(self, speaks: bool) -> None:
         self.asked = False
+        self._speaks = speaks
         for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):
             signal.signal(number, self._ask)
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
+        if self._speaks and not self.asked:
+            # A step may take minutes, and who hears nothing might kill. `print` may not interrupt
+            # itself.
+            name = signal.Signals(number).name
+            os.write(2, f"{name}: ending after this step, with the state saved\n".encode())
         self.asked = True
 
 
@@ -72,7 +79,7 @@ def fit(
     world: World,
     machine: Machine,
 ) -> Progress:
-    """Train `model` and leave it with the weights of the best validation loss.
+    """Train `model` and leave it, in the first process, with the weights of the best validation.
 
     Goes on from the checkpoint in the state folder if there is one. Ends the process with status
     STOPPED after saving when a signal asked for it, in any of the processes.
@@ -95,17 +102,28 @@ def fit(
     if progress is None:
         progress = Progress()
     elif world.is_first:
-        print(f"resumed at step {progress.step}", file=sys.stderr)
-    world.barrier()  # nobody writes the state while another reads it
-    Run(model, optimiser, samples, floors, plan, world, machine, progress).to_the_end()
-    if not progress.best_step:
+        print(f"resumed at step {progress.step}{other_machine(progress, machine)}", file=sys.stderr)
+    # Of all processes, so that nobody writes the state while another reads it, either.
+    steps = world.sum(torch.tensor(progress.step))
+    if steps != progress.step * world.size:
         raise InputError(
-            "the validation loss was never finite; look at the history, "
-            "or lower pretrain.training.learning_rate"
+            f"{plan.state}: process {world.rank} read the state of step {progress.step}, others "
+            "that of another step; let all machines see the same files, and start again"
         )
-    world.barrier()  # the first process may still be writing the best weights
-    model.load_state_dict(load_best(plan.state, progress))
+    progress.starts += 1
+    Run(model, optimiser, samples, floors, plan, world, machine, progress).to_the_end()
+    if world.is_first:  # who writes the run folder
+        model.load_state_dict(load_best(plan.state, progress))
     return progress
+
+
+def other_machine(progress: Progress, machine: Machine) -> str:
+    """Say whether the steps before were computed otherwise, so that bits may differ; "" if not."""
+    if not progress.cost:
+        return ""
+    now, before = machine.row(), progress.cost[-1]
+    others = [f"{key} {now[key]}, before {before[key]}" for key in now if now[key] != before[key]]
+    return f" ({'; '.join(others)}: bits may differ from here on)" if others else ""
 
 
 class Run:
@@ -128,7 +146,7 @@ class Run:
         per_epoch = math.ceil(len(self.train) / plan.training.effective_batch_size)
         self.steps_per_epoch, self.n_steps = per_epoch, plan.training.epochs * per_epoch
         self.selecting = plan.validation.selecting_fraction(plan.training)
-        self.stop = StopRequest()
+        self.stop = StopRequest(world.is_first)
         self.saved_at = time.monotonic()
         self.report = Reporter(progress, self.n_steps, machine, world.is_first)
 
@@ -223,6 +241,13 @@ class Run:
         for split, of_split in losses.items():
             for share, loss in of_split.items():
                 progress.record(epoch, split, loss, rate, share)
+        for split, of_split in losses.items():
+            if not all(map(math.isfinite, of_split.values())):
+                raise InputError(
+                    f"the validation loss on '{split}' is not finite after step {progress.step}, "
+                    "though that of training is. The last checkpoint is kept. Look at the values "
+                    "of these samples, or lower pretrain.training.learning_rate"
+                )
         progress.validated = progress.step
         selecting = losses[SELECTING][self.selecting]
         if selecting < progress.best_loss:

@@ -55,7 +55,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Part:
-    """One forward pass of one process: `places` are positions in the step."""
+    """One forward pass of one process: `places` are positions in the step, neighbours in order."""
 
     step: Step
     places: np.ndarray
@@ -149,7 +149,8 @@ def accumulate_gradient(
         with world.accumulating(model, last=number == n_parts):
             of_samples = squared_errors(model, values, mask, precision)
             (of_samples.sum() / total_hidden).backward()
-        errors[torch.from_numpy(part.places).to(world.device)] = of_samples.detach().double()
+        # A slice: places as a tensor would have the GPU finish before each next pass is queued.
+        errors[part.places[0] : part.places[-1] + 1] = of_samples.detach().double()
     return world.sum(errors).cpu().numpy()
 
 
@@ -161,7 +162,7 @@ def check_loss(
     if not math.isfinite(loss):
         raise InputError(_stopped("the loss is not finite", step, errors, sample_ids))
     limit = training.largest_increase
-    recent = progress.recent_losses(MEDIAN_STEPS)
+    recent = progress.history.recent_losses(MEDIAN_STEPS)
     if limit is None or step.number < training.warmup_steps(n_steps) or len(recent) < FEWEST_STEPS:
         return
     usual = statistics.median(recent)
@@ -169,7 +170,8 @@ def check_loss(
         problem = f"the loss is {loss:.4g}, {loss / usual:.3g} times the recent median {usual:.4g},"
         raise InputError(
             _stopped(problem, step, errors, sample_ids)
-            + ", or raise pretrain.training.largest_increase (null: no limit)"
+            + ", or raise pretrain.training.largest_increase (null: no limit): with that change "
+            "alone, the same command goes on from the checkpoint"
         )
 
 

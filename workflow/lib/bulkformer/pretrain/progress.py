@@ -6,13 +6,13 @@ import math
 import resource
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Any
 
 import torch
 from tqdm import tqdm
+
+from bulkformer.pretrain.history import History
 
 LOG_SECONDS = 30.0  # between two lines in a log file, which takes no moving bar
 
@@ -26,40 +26,37 @@ class Progress:
     step : optimiser steps taken; with it the place in the epoch and in the schedule is known
     validated : step of the last validation
     best_loss, best_step : of the validation that selects the weights; step 0 means none yet
-    history : one row a training step, one for each split and share hidden of a validation
     cost : time, speed and memory, one row each time the state is saved
     seconds : time spent so far, that of earlier processes included
+    starts : how often the run was started, counting those that saved anything
     """
 
     step: int = 0
     validated: int = 0
     best_loss: float = math.inf
     best_step: int = 0
-    history: list[dict[str, Any]] = field(default_factory=list)
+    history: History = field(default_factory=History)
     cost: list[dict[str, Any]] = field(default_factory=list)
     seconds: float = 0.0
+    starts: int = 0
 
     def record(
         self, epoch: int, split: str, loss: float, rate: float, mask_fraction: float | None = None
     ) -> None:
         """Append one row to the history."""
         self.history.append(
-            {
-                "step": self.step,
-                "epoch": epoch,
-                "split": split,
-                "mask_fraction": mask_fraction,
-                "loss": loss,
-                "learning_rate": rate,
-            }
-        )
+            step=self.step, epoch=epoch, split=split, mask_fraction=mask_fraction, loss=loss,
+            learning_rate=rate,
+        )  # fmt: skip
 
-    def recent_losses(self, n: int) -> list[float]:
-        """Return the losses of the last `n` training steps, the last one first."""
-        losses: Iterator[float] = (
-            row["loss"] for row in reversed(self.history) if row["split"] == "train"
-        )
-        return list(islice(losses, n))
+    def packed(self) -> dict[str, Any]:
+        """Return it as a checkpoint takes it."""
+        return vars(self) | {"history": self.history.packed()}
+
+    @classmethod
+    def unpacked(cls, packed: dict[str, Any]) -> Progress:
+        """Return the progress that `packed` wrote."""
+        return cls(**packed | {"history": History.unpacked(packed["history"])})
 
 
 @dataclass(frozen=True)
@@ -79,6 +76,14 @@ class Machine:
     batch_size: int
     flops_per_sample: float = math.nan
     matrix_rate: float = math.nan
+
+    def row(self) -> dict[str, Any]:
+        """Return what a row of the cost says of it."""
+        return {
+            "processes": self.processes,
+            "batch_size": self.batch_size,
+            "device": device_name(self.device),
+        }
 
     def mfu(self, samples_per_second: float) -> float:
         """Return the share of the devices' matrix rate that training uses; NaN if not known."""
@@ -140,12 +145,11 @@ class Reporter:
             progress.cost.append(
                 {
                     "step": progress.step,
+                    "start": progress.starts,
                     "samples_per_second": speed,
                     "memory_gb": self.machine.memory_gb(),
                     "mfu": _or_none(self.machine.mfu(speed)),
-                    "processes": self.machine.processes,
-                    "batch_size": self.machine.batch_size,
-                    "device": device_name(self.machine.device),
+                    **self.machine.row(),
                 }
             )
             self._since_cost = _Window()

@@ -6,6 +6,7 @@ Only the cost differs between two runs of the same settings; it has a table of i
 from __future__ import annotations
 
 import hashlib
+import math
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pyarrow as pa
 import torch
 
 import bulkformer
+from bulkformer.errors import InputError
 from bulkformer.files import write_json, write_table
 from bulkformer.model.checkpoint import save_run
 from bulkformer.pretrain.batches import CorpusSamples, gene_mean
@@ -42,6 +44,7 @@ HISTORY = pa.schema(
 COST = pa.schema(
     [
         ("step", pa.int64()),
+        ("start", pa.int64()),
         ("seconds", pa.float64()),
         ("samples_per_second", pa.float64()),
         ("memory_gb", pa.float64()),
@@ -58,13 +61,19 @@ def gene_mean_floor(
 ) -> tuple[torch.Tensor, Losses]:
     """Return the mean of each gene over training samples, and its losses by split and share hidden.
 
-    Both are read from the state folder after a restart: the mean takes a pass over the corpus.
+    The mean takes a pass over the corpus, and is read from the state folder after a restart.
+    Raises InputError if the corpus holds infinite values, before anything is learned from them.
     """
     path = plan.state / "gene_mean.pt"
-    if not path.exists() and world.is_first:
-        save_checkpoint(path, {"mean": gene_mean(samples["train"])})
-    world.barrier()
-    mean = load_checkpoint(path)["mean"]
+    train = samples["train"]
+    # Only the first process looks: a network file system may show the others a new file late.
+    if world.any(world.is_first and path.exists()):
+        saved = load_checkpoint(path)["mean"] if world.is_first else torch.zeros(train.n_genes)
+        mean = world.sum(saved).float()
+    else:
+        mean = gene_mean(train, world)
+        if world.is_first:
+            save_checkpoint(path, {"mean": mean})
     losses = {
         split: hidden_losses(
             gene_mean_errors(mean), samples[split], plan.validation, plan.seed, world,
@@ -73,6 +82,12 @@ def gene_mean_floor(
         for split in (SELECTING, IN_DISTRIBUTION)
         if split in samples
     }  # fmt: skip
+    for split, of_split in losses.items():
+        if not all(map(math.isfinite, of_split.values())):
+            raise InputError(
+                f"samples of the split '{split}' of the corpus have infinite values in their "
+                "log_tpm store; correct their counts, and run the expression stage again"
+            )
     return mean, losses
 
 
@@ -93,7 +108,7 @@ def write_run(
     state when it is started again, and writes the same files.
     """
     selecting = plan.validation.selecting_fraction(plan.training)
-    write_table(folder / "history.parquet", pa.Table.from_pylist(progress.history, schema=HISTORY))
+    write_table(folder / "history.parquet", pa.table(progress.history.columns, schema=HISTORY))
     write_table(folder / "cost.parquet", pa.Table.from_pylist(progress.cost, schema=COST))
     training_ids = "\n".join(sorted(samples["train"].sample_ids))
     summary = {

@@ -119,7 +119,9 @@ def of_paper(
             length_source=known.notna().map({True: PAPER, False: PAPER_DEFAULT}),
         )
     files = [weights, genes, *graph, *([lengths] if lengths else [])]
-    table = gene_table(listed, ", ".join(path.name for path in files if path in (genes, lengths)))
+    table = vocabulary_rows(
+        listed, ", ".join(path.name for path in files if path in (genes, lengths))
+    )
     return Release(model, table, as_edges(edges), files, "not stated", PUBLISHED["paper"], {})
 
 
@@ -130,7 +132,7 @@ def of_latest(source: Path, licence: str) -> Release:
     model, listed = load_latest_bundle(source)
     edges = read_released_graph(source / "edge_index.pt", source / "edge_weight.pt")
     files = [source / name for name in (*LATEST_FILES, "manifest.json")]
-    table = gene_table(listed, "gene_vocab.csv")
+    table = vocabulary_rows(listed, "gene_vocab.csv")
     return Release(model, table, as_edges(edges), files, licence, PUBLISHED["latest"], {})
 
 
@@ -156,7 +158,7 @@ def as_edges(graph: tuple[torch.Tensor, torch.Tensor, torch.Tensor]) -> Edges:
     return Edges(source.astype("int32"), target.astype("int32"), weight)
 
 
-def gene_table(listed: pd.DataFrame, source: str) -> pa.Table:
+def vocabulary_rows(listed: pd.DataFrame, source: str) -> pa.Table:
     """Return the vocabulary of a published model, with the columns of every vocabulary.
 
     Parameters

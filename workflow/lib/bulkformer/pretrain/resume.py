@@ -8,10 +8,16 @@ together, whenever the run was killed. Both stay when the run is done.
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import hashlib
 import json
 import os
 import pickle
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +28,8 @@ from bulkformer.files import atomic
 from bulkformer.pretrain.progress import Progress
 
 LAST = "last.pt"
+LOCK_SECONDS = 10.0  # for a run that was just killed to be gone
+WITHOUT_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
 def state_folder(root: Path, identity: dict[str, Any]) -> Path:
@@ -30,15 +38,56 @@ def state_folder(root: Path, identity: dict[str, Any]) -> Path:
     return root / hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+@contextmanager
+def sole_owner(folder: Path) -> Iterator[None]:
+    """Keep other runs from a state folder: each would remove the best weights of the other.
+
+    The system takes the lock back from a process that ends, however it does. Raises InputError if
+    another run holds it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    deadline = time.monotonic() + LOCK_SECONDS
+    with (folder / "lock").open("a") as file:
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                if time.monotonic() > deadline:
+                    raise InputError(
+                        f"{folder}: another run is at work on this state; wait for its end, or "
+                        "stop it"
+                    ) from error
+                time.sleep(0.1)
+            except OSError as error:
+                if error.errno not in WITHOUT_LOCKS:
+                    raise
+                print(
+                    f"{folder}: this file system knows no locks; see to it yourself that no "
+                    "second run of the same settings is started",
+                    file=sys.stderr,
+                )
+                break
+            else:
+                break
+        yield
+
+
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     """Write `state` (tensors, numbers, strings, lists, dicts) whole or not at all.
 
     The bytes are on the disk before the name points at them, and the name is before this returns:
-    neither a killed process nor a machine without power leaves half a checkpoint.
+    neither a killed process nor a machine without power leaves half a checkpoint. Raises InputError
+    if the disk does not take it.
     """
-    with atomic(path) as partial:
-        torch.save(state, partial)
-        _to_disk(partial)
+    try:
+        with atomic(path) as partial:
+            torch.save(state, partial)
+            _to_disk(partial)
+    except (OSError, RuntimeError) as error:  # torch's writer says the second of a full disk
+        raise InputError(
+            f"{path}: could not be written ({type(error).__name__}: {error}); what it held before "
+            "is kept. Look for space on that disk, and start the same command again"
+        ) from error
     _to_disk(path.parent)
 
 
@@ -66,7 +115,7 @@ def save_state(
             "model": model.state_dict(),
             "optimiser": optimiser.state_dict(),
             "random": random_states(),
-            "progress": vars(progress),
+            "progress": progress.packed(),
         },
     )
     for other in (*folder.glob("best_*.pt"), *folder.glob(".best_*.pt.*.partial")):
@@ -88,7 +137,7 @@ def restore(
         model.load_state_dict(saved["model"])
         optimiser.load_state_dict(saved["optimiser"])
         restore_random_states(saved["random"])
-        progress = Progress(**saved["progress"])
+        progress = Progress.unpacked(saved["progress"])
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise _unreadable(folder / LAST, error) from error
     if progress.best_step:

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 COLUMNS = (
-    "step", "seconds", "samples_per_second", "memory_gb", "mfu", "processes", "batch_size",
+    "step", "start", "seconds", "samples_per_second", "memory_gb", "mfu", "processes", "batch_size",
     "device",
 )  # fmt: skip
 MACHINE = ["device", "processes", "batch_size"]
@@ -28,6 +28,8 @@ def run_cost(
 
     `machines` has one entry for each device, number of processes and batch size, in the order in
     which they took part; speeds are medians over their rows. `device_hours` counts every process.
+    `starts` counts the starts of the run after which anything was saved: 1 if it was never resumed.
+    Work that a kill undid is not counted.
     """
     if cost.empty:
         return None
@@ -55,6 +57,7 @@ def run_cost(
     if settings.get("epochs") and training.get("training_samples"):
         samples = settings["epochs"] * training["training_samples"]
     return {
+        "starts": int(cost["start"].nunique()),
         "hours": float(cost["seconds"].max() / 3600),
         "device_hours": sum(machine["device_hours"] for machine in machines),
         "samples": samples,

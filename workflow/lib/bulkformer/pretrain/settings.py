@@ -43,6 +43,7 @@ class Training:
         _require(size >= 1, "effective_batch_size", size, "at least 1")
         _require(self.learning_rate > 0, "learning_rate", self.learning_rate, "above 0")
         _require(self.clip_gradient > 0, "clip_gradient", self.clip_gradient, "above 0")
+        _require(self.weight_decay >= 0, "weight_decay", self.weight_decay, "0 or more")
         warmup = self.warmup_fraction
         _require(0 <= warmup <= 1, "warmup_fraction", warmup, "between 0 and 1")
         increase = self.largest_increase
@@ -54,6 +55,13 @@ class Training:
         if isinstance(self.mask_fraction, tuple):
             return self.mask_fraction
         return self.mask_fraction, self.mask_fraction
+
+    def shaping(self) -> dict[str, Any]:
+        """Return the settings on which the result rests, for the identity of its state.
+
+        All but the limit at which a run stops: one that stopped goes on under another limit.
+        """
+        return {key: value for key, value in as_record(self).items() if key != "largest_increase"}
 
     def warmup_steps(self, n_steps: int) -> int:
         """Return over how many of the first steps the learning rate rises."""
@@ -87,13 +95,17 @@ class Validation:
         _require(self.max_samples >= 1, "max_samples", self.max_samples, "at least 1")
 
     def selecting_fraction(self, training: Training) -> float:
-        """Return the share hidden at which the loss selects the weights.
+        """Return the share hidden at which the loss selects the weights."""
+        return nearest_share(self.mask_fractions, training.mask_range)
 
-        It is the listed share that is nearest to the one of training, or to the middle of its
-        range; of two that are as near, the larger, which is the harder task.
-        """
-        middle = sum(training.mask_range) / 2
-        return min(self.mask_fractions, key=lambda share: (round(abs(share - middle), 9), -share))
+
+def nearest_share(shares: Sequence[float], trained_with: Sequence[float]) -> float:
+    """Return the share nearest to the one hidden in training, or to the middle of its range.
+
+    Of two that are as near, it is the larger, which is the harder task.
+    """
+    middle = (min(trained_with) + max(trained_with)) / 2
+    return min(shares, key=lambda share: (round(abs(share - middle), 9), -share))
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -76,7 +77,7 @@ def train(
         shape_of,
     )
     from bulkformer.pretrain.record import gene_mean_floor, write_run
-    from bulkformer.pretrain.resume import state_folder
+    from bulkformer.pretrain.resume import sole_owner, state_folder
 
     world = start_world(speed.processes)
     origin = Origin.of(start, genes, graph)
@@ -92,26 +93,30 @@ def train(
         "validation": as_record(looks),
         "revision": revision,
     }
-    plan = Plan(settings, looks, speed, seed, state_folder(state, identity))
-    mean, floors = gene_mean_floor(samples, plan, world)
-    prediction_start = origin.run.get("training", {}).get("prediction_start", float(mean.mean()))
-    network = make_network(
-        origin, config, proteins, samples["train"], settings, seed, prediction_start
-    )
-    network = set_execution(network, speed, world.device)
-    if world.is_first:
-        announce(network, samples, plan, world)
-    machine = machine_of(config, origin, settings, speed, world)
-    progress = fit(network, samples, floors, plan, world, machine)
-    if world.is_first:
-        record = {
-            "settings": identity["training"],
-            "mode": origin.mode,
-            "prediction_start": prediction_start,
-            "licence": origin.run.get("training", {}).get("licence", "MIT"),
-        }
-        write_run(folder, network, origin, identity, record, samples, floors, plan, progress)
-    world.barrier()
+    # Where a spike of the loss ends a run shapes no result: one that ended so can go on from there.
+    shaping = identity | {"training": settings.shaping() | {"seed": seed}}
+    plan = Plan(settings, looks, speed, seed, state_folder(state, shaping))
+    with sole_owner(plan.state) if world.is_first else nullcontext():
+        mean, floors = gene_mean_floor(samples, plan, world)
+        before = origin.run.get("training", {})
+        prediction_start = before.get("prediction_start", float(mean.mean()))
+        network = make_network(
+            origin, config, proteins, samples["train"], settings, seed, prediction_start
+        )
+        network = set_execution(network, speed, world.device)
+        if world.is_first:
+            announce(network, samples, plan, world)
+        machine = machine_of(config, origin, settings, speed, world)
+        progress = fit(network, samples, floors, plan, world, machine)
+        if world.is_first:
+            record = {
+                "settings": identity["training"],
+                "mode": origin.mode,
+                "prediction_start": prediction_start,
+                "licence": before.get("licence", "MIT"),
+            }
+            write_run(folder, network, origin, identity, record, samples, floors, plan, progress)
+        world.barrier()
     world.close()
 
 

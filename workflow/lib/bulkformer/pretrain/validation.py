@@ -74,17 +74,18 @@ def hidden_losses(
         ]
         return values, masks
 
-    batches = prefetched(samples, (chosen[part] for part in parts if len(part)), prepare)
+    planned = (chosen[part] for part in parts if len(part))
+    batches = prefetched(samples, planned, prepare, pinned=world.device.type == "cuda")
     for part in parts:
         if world.any(stop_asked()):
             raise Stopped
         if not len(part):
             continue
         values, masks = next(batches)
-        values = values.to(world.device)
+        values = values.to(world.device, non_blocking=True)
         for row, mask in enumerate(masks):
-            errors = errors_of(values, mask.to(world.device))
-            sums[row, torch.from_numpy(part)] = errors.double()
+            errors = errors_of(values, mask.to(world.device, non_blocking=True))
+            sums[row, part[0] : part[-1] + 1] = errors.double()  # a share is a run of neighbours
     # The sum over samples comes last, so that it does not depend on who computed them.
     totals = world.sum(sums).sum(1).tolist()
     return {

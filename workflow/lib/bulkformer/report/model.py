@@ -110,8 +110,8 @@ def lead(inputs: ModelInputs) -> str:
     return (
         f"{assessment['run']}: the {assessment['variant']} variant of BulkFormer with "
         f"{count(assessment['parameters'])} parameters over {count(assessment['genes'])} genes, "
-        f"{kind}. What it knows of samples that it never learned from, gene by gene, and what it "
-        "took to learn it."
+        f"{kind}. What it knows of samples that were kept apart, gene by gene, and of genes"
+        f"{', and what it took to learn it' if inputs.trained_here else ''}."
     )
 
 
@@ -132,6 +132,13 @@ def banners(inputs: ModelInputs) -> list[dict[str, str]]:
             "stands in the ledger of exposure of each benchmark."
         )
         found.append({"mark": "quiet", "title": "Not trained here", "text": text})
+    elif inputs.assessment["mode"] == "fine-tune":
+        text = (
+            "Training here went on from weights that were made elsewhere. These may have learned "
+            "from samples that are kept apart here; what is known of that stands in the ledger of "
+            "exposure of each benchmark."
+        )
+        found.append({"mark": "quiet", "title": "Began elsewhere", "text": text})
     return found
 
 
@@ -177,7 +184,7 @@ def figures(inputs: ModelInputs) -> dict[str, Picture | None]:
                 inputs.learning, looks, floors(inputs), main, inputs.training.get("best_step")
             ),
             "Left: the loss of every batch is pale, its running mean darker; filled markers are "
-            "whole studies that were kept out, hollow ones new samples of studies that were "
+            "whole studies that were kept apart, hollow ones new samples of studies that were "
             "trained on. A model that stays on the dashed line has learned no more than the mean "
             "of each gene. Right: the same studies with fewer or more genes hidden.",
         )
@@ -236,6 +243,7 @@ def cost_terms(inputs: ModelInputs) -> list[tuple[str, str]]:
     return [
         ("hours of training", hours(cost["hours"])),
         ("device hours", hours(cost["device_hours"])),
+        ("starts of the run", count(cost["starts"])),
         ("samples seen", count(cost["samples"])),
         ("operations for a sample", f"{decimal(cost['flops_per_sample'] / 1e9, 2)} GFLOP"),
         ("operations in all", MISSING if is_missing(cost["flops"])

@@ -1,7 +1,7 @@
 """The figures of the page about the model; each draws numbers that it is given and computes none.
 
-Samples of studies that the model never saw are filled and dark, samples of studies that it trained
-on are hollow and light: out of distribution is what counts.
+Samples of whole studies that were kept apart are filled and dark, single samples that were kept
+apart from studies in training are hollow and light: out of distribution is what counts.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from bulkformer.report.svg import INK, inline_svg, styled_subplots
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-SPLITS = {"validation": "studies never seen", "validation_samples": "new samples of known studies"}
+# True of released weights too, of which nobody knows what they saw.
+SPLITS = {"validation": "studies kept apart", "validation_samples": "single samples kept apart"}
 COLOURS = {"validation": "#0072B2", "validation_samples": "#56B4E9"}
 FEWEST_GENES = 30  # whose distribution can be looked at
 RAW, SMOOTH = "#d5dde3", "#7d93a3"
@@ -67,7 +68,7 @@ def learning_figure(
     if floor is not None:
         losses.axhline(
             floor, color=FLOOR_LINE, linewidth=1.2, linestyle=(0, (4, 3)),
-            label=f"gene mean, studies never seen: {decimal(floor)}",
+            label=f"gene mean, studies kept apart: {decimal(floor)}",
         )  # fmt: skip
     losses.set_title(f"Loss, {percent(main)} of genes hidden", **TITLE)
     known = sorted(looks.loc[looks["split"] == "validation", "mask_fraction"].unique())
@@ -75,7 +76,7 @@ def learning_figure(
         colour = mpl.colormaps[SHARES](0.15 + 0.8 * number / max(1, len(known) - 1))
         rows = looks[(looks["split"] == "validation") & (looks["mask_fraction"] == share)]
         shares.plot(rows["step"], rows["loss"], color=colour, linewidth=1.8, label=percent(share))
-    shares.set_title("Validation on studies never seen", **TITLE)
+    shares.set_title("Validation on studies kept apart", **TITLE)
     shares.legend(frameon=False, fontsize=8.5, title="genes hidden", title_fontsize=8.5)
     losses.legend(frameon=False, fontsize=8.5)
     losses.set_ylabel("mean squared error of hidden values\n(ln(TPM + 1) squared)")
@@ -117,7 +118,7 @@ def mask_figure(accuracy: pd.DataFrame, main: float) -> Markup:
     rows = accuracy[accuracy["split"] == "validation"].sort_values("mask_fraction")
     errors.plot(
         100 * rows["mask_fraction"], rows["gene_mean_mse"], color=FLOOR_LINE, linewidth=1.4,
-        linestyle=(0, (4, 3)), label="gene mean, studies never seen",
+        linestyle=(0, (4, 3)), label="gene mean, studies kept apart",
     )  # fmt: skip
     skills.axhline(0, color=FLOOR_LINE, linewidth=1.2, linestyle=(0, (4, 3)), label="gene mean")
     log_scale(errors)
@@ -133,7 +134,7 @@ def mask_figure(accuracy: pd.DataFrame, main: float) -> Markup:
     return inline_svg(
         figure, "figure-masks",
         "Mean squared error and skill over the gene mean by share of hidden genes, for studies "
-        "never seen and for new samples of known studies",
+        "kept apart and for single samples kept apart",
     )  # fmt: skip
 
 

@@ -25,7 +25,7 @@ TABLES = {
     "clusters": ("cluster", "n_genes", "x", "y", "level", "set_id", "overlap", "set_genes",
                  "expected", "q", "sets_enriched"),
     "controls": ("source", "n_clusters", "n_sets", "sets_enriched", "clusters_enriched",
-                 "set_pairs_together", "edges_together", "pairs_together"),
+                 "set_pairs_together", "set_pairs_over_chance", "edges_together", "pairs_together"),
 }  # fmt: skip
 
 

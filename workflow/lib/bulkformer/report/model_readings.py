@@ -16,6 +16,7 @@ from bulkformer.report.readings import Reading
 ABOVE, BELOW, CLOSE, UNKNOWN = "above", "below", "overlap", "unknown"
 STILL_FALLING = 0.95  # of the steps: a best loss after this share says that training could go on
 NETWORK = ("contextual", "identity")
+TOGETHER = "set_pairs_over_chance"
 SIMPLE = ("start", "principal_components", "untrained", "level")
 SOURCES = {
     "contextual": "gene vectors of the network, in samples",
@@ -33,6 +34,7 @@ def says(inputs: ModelInputs) -> list[Reading]:
     found = [
         beats(inputs, "validation"),
         beats(inputs, "validation_samples"),
+        *flattered(inputs),
         *apart(inputs),
         *shares(inputs),
         *genes(inputs),
@@ -75,8 +77,22 @@ def beats(inputs: ModelInputs, split: str) -> Reading | None:
     )
 
 
+def flattered(inputs: ModelInputs) -> list[Reading]:
+    """Say that the studies that chose the weights cannot judge them quite fairly."""
+    looks = inputs.history[
+        (inputs.history["split"] == "validation")
+        & (inputs.history["mask_fraction"] == inputs.main_fraction)
+    ]
+    if len(looks) < 2:  # nothing was chosen
+        return []
+    text = "The studies kept apart also chose the weights that were kept: their figures flatter."
+    return [sentence(CLOSE, text, f"the best of {count(len(looks))} looks in training")]
+
+
 def apart(inputs: ModelInputs) -> list[Reading]:
-    """Say whether new samples of known studies are easier than studies never seen."""
+    """Say whether new samples of the training studies are easier than studies kept apart."""
+    if not inputs.trained_here:  # which studies such weights know is not known
+        return []
     ood, known = (inputs.main_row(split) for split in SPLITS)
     if ood is None or known is None or is_missing(ood["ci_low"]) or is_missing(known["ci_low"]):
         return []
@@ -84,14 +100,17 @@ def apart(inputs: ModelInputs) -> list[Reading]:
     if known["ci_low"] > ood["ci_high"]:
         return [sentence(BELOW, "It knows studies that it trained on better than new ones.", basis)]
     if known["ci_high"] < ood["ci_low"]:
-        text = "New samples of known studies are harder for it than studies never seen."
+        text = "New samples of studies that it trained on are harder for it than new studies."
         return [sentence(CLOSE, text, basis)]
-    text = "Between new studies and new samples of known studies no difference can be shown."
+    text = (
+        "Between new studies and new samples of studies that it trained on no difference can be "
+        "shown."
+    )
     return [sentence(CLOSE, text, basis + "; the intervals overlap")]
 
 
 def shares(inputs: ModelInputs) -> list[Reading]:
-    """Say up to which share of hidden genes the model beats the gene mean on unseen studies."""
+    """Say up to which share of hidden genes the model beats the gene mean on studies kept apart."""
     rows = inputs.accuracy[inputs.accuracy["split"] == "validation"]
     verdicts = {row["mask_fraction"]: verdict_of(row) for row in rows.to_dict("records")}
     if len(verdicts) < 2:
@@ -107,7 +126,7 @@ def shares(inputs: ModelInputs) -> list[Reading]:
         parts.append(f"worse with {listed(poor)}")
     if not parts:
         return [sentence(CLOSE, "At no share of hidden genes is the difference certain.")]
-    return [sentence(BELOW if poor else CLOSE, f"On studies never seen it is {', '.join(parts)}.")]
+    return [sentence(BELOW if poor else CLOSE, f"On studies kept apart it is {', '.join(parts)}.")]
 
 
 def genes(inputs: ModelInputs) -> list[Reading]:
@@ -119,24 +138,24 @@ def genes(inputs: ModelInputs) -> list[Reading]:
     deciles = inputs.deciles[
         (inputs.deciles["split"] == "validation") & (inputs.deciles["by"] == "expression")
     ]
-    poor = [str(row["decile"]) for row in deciles.to_dict("records") if row["mse_skill"] <= 0]
-    weak = (
-        f"; not better in the tenths {listed(poor)} by expression"
-        if poor
-        else "; better in every tenth by expression"
-    )
+    # Where nothing is expressed the gene mean makes no error, and there is no skill to speak of.
+    known = deciles.dropna(subset="mse_skill").to_dict("records")
+    poor = [str(row["decile"]) for row in known if row["mse_skill"] <= 0]
+    everywhere = "every tenth" if len(known) == len(deciles) else "each known tenth"
+    where = f"not better in the tenths {listed(poor)}" if poor else f"better in {everywhere}"
     opposed = spread["genes_opposed"]
     return [
         sentence(
             ABOVE if 2 * n > judged else BELOW,
-            f"It is better than their mean for {count(n)} of {count(judged)} genes{weak}.",
+            f"It is better than their mean for {count(n)} of {count(judged)} genes; {where} by "
+            "expression.",
             f"median correlation of a gene {decimal(spread['quantiles']['median'])}",
         ),
         sentence(
             BELOW if opposed else ABOVE,
             f"{count(opposed)} of {count(spread['genes_correlated'])} genes are predicted the "
             "wrong way round: up in samples where they are down.",
-            f"correlation below {decimal(spread['opposed_below'], 1)}",
+            f"correlation below {decimal(spread['opposed_below'], 2)}",
         ),
     ]
 
@@ -161,16 +180,15 @@ def clusters(inputs: ModelInputs) -> list[Reading]:
     if own is None or not own["n_sets"]:
         return []
     found = []
-    measure = "set_pairs_together"
-    lower = [name for name in SIMPLE if name in rows and rows[name][measure] < own[measure]]
-    higher = [name for name in SIMPLE if name in rows and rows[name][measure] >= own[measure]]
-    basis = f"{decimal(own[measure])} of pairs in one cluster"
+    lower = [name for name in SIMPLE if name in rows and rows[name][TOGETHER] < own[TOGETHER]]
+    higher = [name for name in SIMPLE if name in rows and rows[name][TOGETHER] >= own[TOGETHER]]
+    basis = f"{times(own)} as often as chance, given the sizes of the clusters"
     if lower:
-        against = listed([f"{SOURCES[name]} ({decimal(rows[name][measure])})" for name in lower])
+        against = listed([f"{SOURCES[name]} ({times(rows[name])})" for name in lower])
         text = f"Genes of one set lie together more often than by {against}."
         found.append(sentence(ABOVE, text, basis))
     if higher:
-        against = listed([f"{SOURCES[name]} ({decimal(rows[name][measure])})" for name in higher])
+        against = listed([f"{SOURCES[name]} ({times(rows[name])})" for name in higher])
         text = f"Genes of one set lie together no more often than by {against}."
         found.append(sentence(BELOW, text, basis))
     chance = rows.get("permuted")
@@ -184,3 +202,8 @@ def clusters(inputs: ModelInputs) -> list[Reading]:
             )
         )
     return found
+
+
+def times(row: dict[str, Any]) -> str:
+    """Write how many times as often as by chance genes of one set lie together."""
+    return f"{decimal(row[TOGETHER], 1)} times"

@@ -22,7 +22,7 @@ from bulkformer.report.cells import (
 )
 from bulkformer.report.model_figures import SPLITS, percent
 from bulkformer.report.model_inputs import ModelInputs
-from bulkformer.report.model_readings import NETWORK, SOURCES
+from bulkformer.report.model_readings import NETWORK, SOURCES, TOGETHER, times
 from bulkformer.report.tables import FEW_GROUPS
 
 SHOWN = 15  # genes at either end
@@ -82,7 +82,7 @@ def skill_cell(row: dict[str, Any]) -> Cell:
 
 
 def gene_rows(inputs: ModelInputs, best: bool) -> Table:
-    """Return the genes that are predicted best, or worst, by correlation over unseen studies."""
+    """Return the genes that are predicted best, or worst, by correlation in studies kept apart."""
     known = inputs.genes[inputs.genes["split"] == "validation"].dropna(subset="pearson")
     chosen = known.sort_values(["pearson", "gene_id"], ascending=[not best, True]).head(SHOWN)
     return Table(
@@ -139,7 +139,8 @@ def control_table(inputs: ModelInputs) -> Table:
                      "on the map" if row["source"] == inputs.map["of"] else ""),
                 Cell(number(row["sets_enriched"], whole), f"of {count(row['n_sets'])}"),
                 Cell(number(row["clusters_enriched"], whole), f"of {count(row['n_clusters'])}"),
-                decimal_cell(row["set_pairs_together"]),
+                Cell(decimal(row["set_pairs_together"]), "" if is_missing(row[TOGETHER])
+                     else f"{times(row)} chance"),
                 decimal_cell(row["edges_together"]),
                 decimal_cell(row["pairs_together"]),
             ]

@@ -126,7 +126,7 @@ def training_picture(inputs: Inputs) -> Picture | None:
     )
     return Picture(
         pretraining_curve(inputs.history, inputs.training),
-        "Squared error of hidden values, of each step's batch and of samples that were not learned "
-        f"from: studies never seen, and new samples of known ones. The ring marks the weights that "
+        "Squared error of hidden values, of each step's batch and of samples that were kept apart: "
+        "whole studies, and new samples of studies in training. The ring marks the weights that "
         f"were kept.{more}",
     )
