@@ -1,10 +1,9 @@
-"""Work within tokens by chunks: the same numbers and gradients, with less of the wide layer."""
+"""Work within tokens by chunks: the same numbers and gradients, without the wide layer."""
 
 import pytest
 import torch
 import torch.nn.functional as F
 
-from bulkformer.model import token_wise
 from bulkformer.model.token_wise import GELU, RELU, Projection, TwoLayers, two_layers
 
 
@@ -18,13 +17,6 @@ def plain(tokens, layers, activation):
     return layers[1](activation.value(layers[0](tokens)))
 
 
-@pytest.fixture(params=["kept", "made again"])
-def wide_layer(request, monkeypatch):
-    if request.param == "made again":
-        monkeypatch.setattr(token_wise, "KEPT_HIDDEN", 0)
-    return request.param
-
-
 def same_gradients(ours, expected, direction, leaves):
     torch.testing.assert_close(ours, expected)
     torch.testing.assert_close(
@@ -35,9 +27,7 @@ def same_gradients(ours, expected, direction, leaves):
 
 @pytest.mark.parametrize("activation", [RELU, GELU])
 @pytest.mark.parametrize("chunk", [1, 5, 22])
-def test_chunks_change_neither_values_nor_gradients(
-    layers, activation, chunk, wide_layer, generator
-):
+def test_chunks_change_neither_values_nor_gradients(layers, activation, chunk, generator):
     tokens = torch.randn(2, 11, 6, generator=generator).double().requires_grad_()
     direction = torch.randn(2, 11, 4, generator=generator).double()
     weights = [*layers[0].parameters(), *layers[1].parameters()]
@@ -47,9 +37,7 @@ def test_chunks_change_neither_values_nor_gradients(
 
 
 @pytest.mark.parametrize("chunk", [1, 5, 22])
-def test_what_samples_or_genes_share_gets_the_gradient_of_their_sum(
-    layers, chunk, wide_layer, generator
-):
+def test_what_samples_or_genes_share_gets_the_gradient_of_their_sum(layers, chunk, generator):
     tokens, shared, common, direction = (
         torch.randn(*shape, generator=generator).double()
         for shape in [(3, 11, 6), (11, 6), (3, 6), (3, 11, 4)]
@@ -61,14 +49,14 @@ def test_what_samples_or_genes_share_gets_the_gradient_of_their_sum(
     same_gradients(ours, expected, direction, leaves)
 
 
-def test_a_wide_layer_is_kept_for_the_gradient_only_if_it_is_small(layers, wide_layer):
+def test_the_wide_layer_is_not_kept_for_the_gradient(layers):
     kept = []
     with torch.autograd.graph.saved_tensors_hooks(
         lambda tensor: kept.append(tensor.shape) or tensor, lambda tensor: tensor
     ):
         two_layers(torch.randn(1, 500, 6).double(), layers[0], GELU, layers[1], chunk=50)
     assert torch.Size([1, 500, 6]) in kept
-    assert (torch.Size([1, 500, 10]) in kept) == (wide_layer == "kept")
+    assert torch.Size([1, 500, 10]) not in kept
 
 
 def test_the_gradient_sees_the_same_units_dropped_as_the_prediction(layers):

@@ -18,7 +18,6 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 CACHED_HIDDEN = 2**19  # elements of the wide layer in a chunk on CPU: 2 MB, what the cache holds
-KEPT_HIDDEN = 2**25  # elements of a wide layer that is kept for the gradient: 128 MB
 
 
 class Activation(NamedTuple):
@@ -94,9 +93,9 @@ def two_layers(
 class TwoLayers(torch.autograd.Function):
     """W2 a(W1 t + b1) + b2 by chunks, for tokens t or sums t = tokens + shared + common.
 
-    A wide layer of up to `KEPT_HIDDEN` elements is kept as it is before the activation; a larger
-    one is made again for the gradient. Dropout draws its numbers in the order of the chunks, from a
-    state of the generator that the gradient goes back to.
+    The wide layer is made again for the gradient: keeping it saved 4 % of the time of a step on CPU
+    and cost a fifth more memory. Dropout draws its numbers in the order of the chunks, from a state
+    of the generator that the gradient goes back to.
     """
 
     @staticmethod
@@ -125,18 +124,14 @@ class TwoLayers(torch.autograd.Function):
             samples = tokens.flatten(0, -2).unsqueeze(0)
         output = samples.new_empty(*tokens.shape[:-1], len(w2))
         outputs = output.view(*samples.shape[:2], len(w2))
-        size = (*samples.shape[:2], len(w1))
-        wanted = torch.Size(size).numel() <= KEPT_HIDDEN and any(ctx.needs_input_grad)
-        kept = samples.new_empty(size) if wanted else None
         ctx.activation, ctx.dropout, ctx.chunk = activation, dropout, chunk
         ctx.random_state = generator_state(tokens.device) if dropout else None
         for part in parts(samples, chunk):
-            z = torch.addmm(b1, samples[part], w1.T, out=None if kept is None else kept[part])
-            hidden = activation.value(z)
+            hidden = activation.value(torch.addmm(b1, samples[part], w1.T))
             if dropout:
                 hidden.mul_(kept_units(hidden, dropout))
             torch.addmm(b2, hidden, w2.T, out=outputs[part])
-        ctx.save_for_backward(samples, kept, w1, b1, w2)
+        ctx.save_for_backward(samples, w1, b1, w2)
         return output
 
     @staticmethod
@@ -147,7 +142,7 @@ class TwoLayers(torch.autograd.Function):
         Those of `shared` and `common` are sums over samples and over tokens, which are taken before
         the product with W1: one product serves all samples.
         """
-        samples, kept, w1, b1, w2 = ctx.saved_tensors
+        samples, w1, b1, w2 = ctx.saved_tensors
         n_samples, n_tokens, width = samples.shape
         gradients = gradient.reshape(n_samples, n_tokens, len(w2))
         dtokens = samples.new_empty(1 if ctx.is_sum else n_samples, n_tokens, width)
@@ -157,7 +152,7 @@ class TwoLayers(torch.autograd.Function):
             total = None
             for sample, rows in parts(samples, ctx.chunk):
                 t, g = samples[sample, rows], gradients[sample, rows]
-                z = torch.addmm(b1, t, w1.T) if kept is None else kept[sample, rows]
+                z = torch.addmm(b1, t, w1.T)
                 hidden, dhidden = ctx.activation.value(z), g @ w2
                 if ctx.dropout:
                     units = kept_units(hidden, ctx.dropout)
