@@ -39,7 +39,6 @@ shell.prefix(f"export PYTHONPATH={shlex.quote(str(Path(workflow.basedir) / 'lib'
 # Keys of expression.corpus: how alike two profiles must be, in one cohort and in two.
 DUPLICATE_CORRELATIONS = ["duplicate_correlation", "duplicate_correlation_across"]
 PROTOCOLS = ["legacy", "strict"]
-TASKS = ["imputation", "disease_annotation"]
 CONTROLS = ["random", "degree_matched"]
 GRAPHS = ["coexpression", "string", "union", "gene_ontology", *CONTROLS]
 
@@ -69,6 +68,9 @@ def read_table(table, key):
 SOURCES = read_table("sources", ["source", "file"])
 COHORTS = read_table("cohorts", ["cohort"])
 MODELS = read_table("models", ["model"])
+
+
+include: "tasks_lookup.smk"
 
 
 def look_up(table, name, place):
@@ -138,10 +140,6 @@ def as_json(settings):
     return json.dumps(settings, sort_keys=True)
 
 
-def models_of(task):
-    return [name for name, row in MODELS.items() if task in row["tasks"].split(",")]
-
-
 def run_folder(file):
     return f"<results>/pretrain/{config['pretrain']['run']}/{file}"
 
@@ -150,45 +148,6 @@ def of_corpus(file):
     """A file of every cohort of the corpus, in the order in which the config names them."""
     cohorts = config["expression"]["corpus"]["cohorts"]
     return collect(f"<results>/expression/{{cohort}}/{file}", cohort=cohorts)
-
-
-def embedded_cohorts():
-    return sorted({d["cohort"] for d in config["evaluate"]["disease_annotation"]["datasets"]})
-
-
-def labelled_cohort(dataset):
-    """The cohort whose labels a dataset of disease_annotation asks for."""
-    cohorts = {d["name"]: d["cohort"] for d in config["evaluate"]["disease_annotation"]["datasets"]}
-    return look_up(cohorts, dataset, "config, evaluate.disease_annotation.datasets")
-
-
-def embeddings_of(cohort, file):
-    """A file of every model with an embedding of its own; none for a cohort that no task embeds.
-
-    Several rows may differ in the head alone, and an embedding by log_tpm is the expression itself.
-    """
-    models = models_of("disease_annotation") if cohort in embedded_cohorts() else []
-    own = {}
-    for model in models:
-        row = MODELS[model]
-        if row["embedder"] != "log_tpm":
-            own.setdefault((row["embedder"], row["weights"], row["settings"]), model)
-    return [f"<results>/embed/{model}/{cohort}/{file}" for model in own.values()]
-
-
-def cohorts_of(task):
-    """The cohorts that a task tests on, after those of the corpus that models learned from."""
-    tested = {
-        "imputation": config["evaluate"]["imputation"]["external_cohorts"],
-        "disease_annotation": embedded_cohorts(),
-    }
-    return list(dict.fromkeys(config["expression"]["corpus"]["cohorts"] + tested[task]))
-
-
-def all_cohorts():
-    """Every cohort that the config uses anywhere, each once."""
-    used = [cohort for task in TASKS for cohort in cohorts_of(task)]
-    return list(dict.fromkeys(used + config["expression"]["further_cohorts"]))
 
 
 def scanned_cohorts(cohorts):
@@ -244,29 +203,6 @@ def weights_flag(wildcards, input):
         return ""
     place = Path(files[0])
     return f"--weights {place.parent if place.name == 'model.safetensors' else place}"
-
-
-def configuration_of(task, model):
-    """Everything in the config that shapes the numbers of a model in a task, to be hashed."""
-    trained = MODELS[model]["embedder"] == "bulkformer"
-    idle = {"execution", "assess", *([] if uses_released() else ["released"])}
-    if not gene_table():
-        idle.add("protein_embeddings")
-    pretrain = {key: value for key, value in config["pretrain"].items() if key not in idle}
-    return {
-        "task": config["evaluate"][task],
-        "model": MODELS[model],
-        "pretrain": pretrain if trained else None,
-    }
-
-
-def metrics_of(*tasks):
-    return [
-        f"<results>/evaluate/{task}/{protocol}/{model}/metrics.parquet"
-        for task in tasks
-        for protocol in PROTOCOLS
-        for model in models_of(task)
-    ]
 
 
 def recoveries():

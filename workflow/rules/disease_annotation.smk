@@ -7,7 +7,7 @@ DISEASE_ANNOTATION = config["evaluate"]["disease_annotation"]
 rule disease_annotation_split:
     """Freeze the folds of both protocols; a group in two strict folds is an error."""
     input:
-        samples=collect("<results>/expression/{cohort}/samples.parquet", cohort=embedded_cohorts()),
+        samples=collect("<results>/expression/{cohort}/samples.parquet", cohort=labelled_cohorts()),
     output:
         split="<results>/evaluate/splits/disease_annotation.parquet",
         sha256="<results>/evaluate/splits/disease_annotation.parquet.sha256",
@@ -23,7 +23,7 @@ rule disease_annotation_split:
         runtime=30,
     params:
         cohorts=lambda wildcards, input: flags(
-            {"cohort": embedded_cohorts(), "samples": list(input.samples)}
+            {"cohort": labelled_cohorts(), "samples": list(input.samples)}
         ),
         settings=lambda wildcards: as_json(DISEASE_ANNOTATION),
         seed=config["seed"],
@@ -39,7 +39,7 @@ rule disease_annotation_predictions:
         embeddings=lambda wildcards: collect(
             "<results>/embed/{model}/{cohort}/samples.parquet",
             model=wildcards.model,
-            cohort=embedded_cohorts(),
+            cohort=labelled_cohorts(),
         ),
     output:
         "<results>/evaluate/disease_annotation/{protocol}/{model}/predictions.parquet",
@@ -55,7 +55,7 @@ rule disease_annotation_predictions:
         runtime=480,
     params:
         embeddings=lambda wildcards, input: flags(
-            {"cohort": embedded_cohorts(), "embeddings": list(input.embeddings)}
+            {"cohort": labelled_cohorts(), "embeddings": list(input.embeddings)}
         ),
         heads=lambda wildcards: (
             flags({"head": MODELS[wildcards.model]["heads"].split(",")})

@@ -10,6 +10,10 @@ localrules:
     h5ad,
     imputation,
     disease_annotation,
+    prognosis,
+    drug_response,
+    perturbation,
+    gene_essentiality,
     benchmarks,
     report,
 
@@ -50,11 +54,10 @@ rule pretrain:
 rule embeddings:
     """One vector a sample, for every model and every labelled cohort."""
     input:
-        collect(
-            "<results>/embed/{model}/{cohort}/samples.parquet",
-            model=models_of("disease_annotation"),
-            cohort=embedded_cohorts(),
-        ),
+        [
+            f"<results>/embed/{model}/{cohort}/samples.parquet"
+            for model, cohort in embeddings_in_use()
+        ],
 
 
 rule h5ad:
@@ -73,6 +76,30 @@ rule disease_annotation:
     """Disease, cancer type and tissue under both protocols: metrics of every model."""
     input:
         metrics_of("disease_annotation"),
+
+
+rule prognosis:
+    """Survival of patients under both protocols: metrics of every model."""
+    input:
+        metrics_of("prognosis"),
+
+
+rule drug_response:
+    """Response of cell lines to compounds under both protocols: metrics of every model."""
+    input:
+        metrics_of("drug_response"),
+
+
+rule perturbation:
+    """What a compound changes in a cell under both protocols: metrics of every model."""
+    input:
+        metrics_of("perturbation"),
+
+
+rule gene_essentiality:
+    """Which genes a cell line needs under both protocols: metrics of every model."""
+    input:
+        metrics_of("gene_essentiality"),
 
 
 rule benchmarks:
