@@ -85,7 +85,9 @@ def test_cancer_types_are_told_apart_with_the_same_folds_for_every_model(results
     assert set(rows["protocol"]) == {"legacy", "strict"}
     folder = results / "evaluate/disease_annotation/strict"
     folds = {
-        path.parent.name: pd.read_parquet(path, columns=["sample_id", "repeat", "fold"])
+        path.parent.name: pd.read_parquet(path, columns=["sample_id", "regime", "repeat", "fold"])
+        .query("regime == 'grouped_folds'")
+        .drop(columns="regime")
         .astype({"sample_id": str})
         .drop_duplicates()
         .sort_values(["sample_id", "repeat"])

@@ -182,7 +182,7 @@ def controlled_graph():
 
 def uses_gpu(model):
     """1 for a network, trained or not, that takes a GPU where there is one."""
-    return int(MODELS[model]["embedder"] in ["bulkformer", "vae"])
+    return int(MODELS[model]["embedder"] in ["bulkformer", "vae", "autoencoder"])
 
 
 def weights(model):

@@ -38,7 +38,7 @@ rule disease_annotation_predictions:
         split="<results>/evaluate/splits/disease_annotation.parquet",
         embeddings=lambda wildcards: collect(
             "<results>/embed/{model}/{cohort}/samples.parquet",
-            model=wildcards.model,
+            model=vectors_of(wildcards.model),
             cohort=labelled_cohorts(),
         ),
     output:
@@ -49,10 +49,11 @@ rule disease_annotation_predictions:
         "<benchmarks>/evaluate/disease_annotation_{protocol}_{model}.jsonl"
     conda:
         "../../envs/core.yaml"
-    threads: 1
+    threads: 4
     resources:
-        mem_mb=lambda wildcards, attempt: 16000 * attempt,
-        runtime=480,
+        # Four processes, each with the training rows of a fold in double precision.
+        mem_mb=lambda wildcards, attempt: 32000 * attempt,
+        runtime=720,
     params:
         embeddings=lambda wildcards, input: flags(
             {"cohort": labelled_cohorts(), "embeddings": list(input.embeddings)}
@@ -67,7 +68,8 @@ rule disease_annotation_predictions:
     shell:
         "python -m bulkformer.evaluate.tasks.disease_annotation --protocol {wildcards.protocol}"
         " --model {wildcards.model} --split {input.split} {params.embeddings} {params.heads}"
-        " --settings {params.settings:q} --seed {params.seed} --output {output} > {log} 2>&1"
+        " --settings {params.settings:q} --seed {params.seed} --threads {threads}"
+        " --output {output} > {log} 2>&1"
 
 
 rule fold_samples:
@@ -91,10 +93,12 @@ rule fold_samples:
     resources:
         mem_mb=2000,
         runtime=10,
+    params:
+        regime=lambda wildcards: f"{dict(legacy='random', strict='grouped')[wildcards.protocol]}_folds",
     shell:
         "python -m bulkformer.evaluate.fold_samples --manifest {input.split}"
         " --task disease_annotation --dataset {wildcards.dataset} --protocol {wildcards.protocol}"
-        " --repeat {wildcards.repeat} --fold {wildcards.fold} --output {output} > {log} 2>&1"
+        " --regime {params.regime} --repeat {wildcards.repeat} --fold {wildcards.fold} --output {output} > {log} 2>&1"
 
 
 rule fold_coexpression:

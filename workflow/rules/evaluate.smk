@@ -6,9 +6,7 @@ rule exposure:
     """Record which model has seen which cohort of a task, so that no table hides it."""
     input:
         corpus="<results>/expression/corpus.parquet",
-        samples=lambda wildcards: collect(
-            "<results>/expression/{cohort}/samples.parquet", cohort=cohorts_of(wildcards.task)
-        ),
+        samples=lambda wildcards: list(exposed_samples(wildcards.task).values()),
         graph=graph_of_exposure(),
         release=exposure_of_release(),
         overlaps=lambda wildcards: collect(
@@ -30,7 +28,7 @@ rule exposure:
     params:
         cohorts=lambda wildcards, input: flags(
             {
-                "cohort": cohorts_of(wildcards.task),
+                "cohort": list(exposed_samples(wildcards.task)),
                 "samples": list(input.samples),
                 "overlap_cohort": scanned_cohorts(cohorts_of(wildcards.task)),
                 "overlap": list(input.overlaps),
@@ -52,7 +50,8 @@ rule metrics:
         split="<results>/evaluate/splits/{task}.parquet",
         exposure="<results>/evaluate/exposure/{task}.parquet",
     output:
-        "<results>/evaluate/{task}/{protocol}/{model}/metrics.parquet",
+        metrics="<results>/evaluate/{task}/{protocol}/{model}/metrics.parquet",
+        units="<results>/evaluate/{task}/{protocol}/{model}/units.parquet",
     log:
         "<logs>/evaluate/{task}_{protocol}_{model}_metrics.log",
     benchmark:
@@ -72,7 +71,7 @@ rule metrics:
         " --protocol {wildcards.protocol} --model {wildcards.model}"
         " --predictions {input.predictions} --split {input.split} --exposure {input.exposure}"
         " --configuration {params.configuration:q} --bootstrap {params.bootstrap}"
-        " --seed {params.seed} --output {output} > {log} 2>&1"
+        " --seed {params.seed} --output {output.metrics} --units {output.units} > {log} 2>&1"
 
 
 rule collect_metrics:
@@ -95,3 +94,34 @@ rule collect_metrics:
         metrics=lambda wildcards, input: flags({"metrics": list(input)}),
     shell:
         "python -m bulkformer.evaluate.collect {params.metrics} --output {output} > {log} 2>&1"
+
+
+rule comparisons:
+    """Compare every model with the best simple one and with the null on the same units, tests and all."""
+    input:
+        metrics="<results>/evaluate/metrics.parquet",
+        units=units_of(*TASKS),
+    output:
+        "<results>/evaluate/comparisons.parquet",
+    log:
+        "<logs>/evaluate/comparisons.log",
+    benchmark:
+        "<benchmarks>/evaluate/comparisons.jsonl"
+    conda:
+        "../../envs/core.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 8000 * attempt,
+        runtime=120,
+    params:
+        units=lambda wildcards, input: flags({"units": list(input.units)}),
+        kinds=lambda wildcards: as_json({name: row["kind"] for name, row in MODELS.items()}),
+        references=flags({"reference": config["evaluate"]["comparisons"]["references"]}),
+        bootstrap=config["evaluate"]["bootstrap"],
+        sign_flips=config["evaluate"]["comparisons"]["sign_flips"],
+        seed=config["seed"],
+    shell:
+        "python -m bulkformer.evaluate.comparisons --metrics {input.metrics} {params.units}"
+        " --kinds {params.kinds:q} {params.references}"
+        " --bootstrap {params.bootstrap} --sign-flips {params.sign_flips} --seed {params.seed}"
+        " --output {output} > {log} 2>&1"

@@ -2,6 +2,8 @@
 # groups no model has learned from, and external cohorts.
 IMPUTATION = config["evaluate"]["imputation"]
 IMPUTATION_COHORTS = cohorts_of("imputation")
+SHOWS_PANEL = "panel" in IMPUTATION["mask_kinds"]
+PANEL = [resource(IMPUTATION["panel"])] if SHOWS_PANEL and IMPUTATION["panel"] else []
 
 
 rule imputation_split:
@@ -45,6 +47,7 @@ rule imputation_predictions:
         samples=collect("<results>/expression/{cohort}/samples.parquet", cohort=IMPUTATION_COHORTS),
         stores=collect("<results>/expression/{cohort}/log_tpm.arrow", cohort=IMPUTATION_COHORTS),
         reference="<results>/embed/gene_mean/fit.safetensors",
+        panel=PANEL,
         weights=lambda wildcards: weights(wildcards.model),
     output:
         "<results>/evaluate/imputation/{protocol}/{model}/predictions.parquet",
@@ -70,7 +73,13 @@ rule imputation_predictions:
         weights=weights_flag,
         embedder=lambda wildcards: MODELS[wildcards.model]["embedder"],
         settings=lambda wildcards: MODELS[wildcards.model]["settings"],
-        masks=flags({key: IMPUTATION[key] for key in ["mask_fractions", "mask_repeats"]}),
+        masks=lambda wildcards, input: flags(
+            {
+                key: IMPUTATION[key]
+                for key in ["mask_kinds", "mask_fractions", "mask_repeats", "panel_genes"]
+            }
+            | {"panel": list(input.panel)}
+        ),
         seed=config["seed"],
         batch_size=config["embed"]["batch_size"],
     shell:

@@ -37,6 +37,32 @@ rule survival:
         " --output {output.table} --summary {output.summary} > {log} 2>&1"
 
 
+rule clinical:
+    """Say what was known of each patient at diagnosis, for baselines without any gene."""
+    input:
+        table=outcome_files("clinical", "table"),
+    output:
+        table="<results>/outcomes/clinical.parquet",
+        summary="<results>/outcomes/clinical.json",
+    log:
+        "<logs>/outcomes/clinical.log",
+    benchmark:
+        "<benchmarks>/outcomes/clinical.jsonl"
+    conda:
+        "../../envs/core.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        reading=flags({key: OUTCOMES["clinical"][key] for key in ["format", "columns"]}),
+        licence=licences_of("clinical"),
+    shell:
+        "python -m bulkformer.outcomes.clinical --table {input.table} {params.reading}"
+        " {params.licence}"
+        " --output {output.table} --summary {output.summary} > {log} 2>&1"
+
+
 rule cell_lines:
     """Give each cell line one identity, so that tables with different ids can be joined."""
     input:
@@ -84,7 +110,10 @@ rule drugs:
         mem_mb=2000,
         runtime=30,
     params:
-        structures=lambda wildcards, input: flags({"structures": list(input.structures)}),
+        structures=lambda wildcards, input: flags(
+            {"structures": list(input.structures)}
+            | {"structure_columns": OUTCOMES["response"]["structure_columns"]}
+        ),
         reading=flags(
             {"format": OUTCOMES["response"]["format"], "dataset": OUTCOMES["response"]["dataset"]}
             | {"columns": OUTCOMES["response"]["compound_columns"]}

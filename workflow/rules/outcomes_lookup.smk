@@ -4,6 +4,8 @@
 def outcomes_in_use():
     """The parts of config.outcomes that the tables asked for are made from."""
     tables = set(config["outcomes"]["tables"])
+    if "prognosis" in TASKS:
+        tables |= {"survival", *(["clinical"] if clinical_table() else [])}
     used = tables - {"drugs"}
     if tables & {"drugs", "response"}:
         used.add("response")

@@ -44,6 +44,8 @@ rule render:
         training=run_folder("provenance.json"),
         literature=config["tables"]["literature"],
         independent=config["tables"]["independent"],
+        comparisons="<results>/evaluate/comparisons.parquet",
+        ablation=ablation_table(),
     output:
         page="<results>/report/index.html",
         metrics="<results>/report/metrics.csv",
@@ -64,6 +66,7 @@ rule render:
                 "exposure": list(input.exposure),
                 "graph": list(input.graphs),
                 "recovery": list(input.recoveries),
+                "ablation": list(input.get("ablation", [])),
             }
         ),
         title=config["report"]["title"],
@@ -72,7 +75,8 @@ rule render:
         " --provenance {input.provenance} --metrics {input.metrics}"
         " --corpus {input.corpus} {params.many} --history {input.history}"
         " --training {input.training} --literature {input.literature}"
-        " --independent {input.independent} --page {output.page}"
+        " --independent {input.independent} --comparisons {input.comparisons}"
+        " --page {output.page}"
         " --metrics-csv {output.metrics} > {log} 2>&1"
 
 

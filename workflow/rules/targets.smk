@@ -14,6 +14,7 @@ localrules:
     drug_response,
     perturbation,
     gene_essentiality,
+    graph_ablation,
     benchmarks,
     report,
 
@@ -67,9 +68,10 @@ rule h5ad:
 
 
 rule imputation:
-    """Imputation under both protocols: metrics of every model that can impute."""
+    """Imputation under both protocols: metrics of every model that can impute, and what becomes of
+    differential expression."""
     input:
-        metrics_of("imputation"),
+        metrics_of("imputation", *(t for t in TASKS if t == "imputation_differential")),
 
 
 rule disease_annotation:
@@ -100,6 +102,12 @@ rule gene_essentiality:
     """Which genes a cell line needs under both protocols: metrics of every model."""
     input:
         metrics_of("gene_essentiality"),
+
+
+rule graph_ablation:
+    """Whether the gene graph matters: the same network on one graph after the other."""
+    input:
+        wanted_ablation_table,
 
 
 rule benchmarks:

@@ -6,9 +6,13 @@ ALL_TASKS = [
     "drug_response",
     "perturbation",
     "gene_essentiality",
+    # A further step of imputation, with a section and models of its own.
+    "imputation_differential",
 ]
 # Those with a section in the config; null leaves one out.
 TASKS = [task for task in ALL_TASKS if config["evaluate"].get(task)]
+# Trains networks of its own; its table is no part of the metrics.
+EXPERIMENTS = [name for name in ["graph_ablation"] if config["evaluate"].get(name)]
 # Those that predict from sample vectors of one cohort, beside disease_annotation.
 VECTOR_TASKS = ["prognosis", "drug_response", "gene_essentiality"]
 
@@ -24,6 +28,11 @@ for model, row in MODELS.items():
 
 def models_of(task):
     return [name for name, row in MODELS.items() if task in row["tasks"].split(",")]
+
+
+def protocols_of(task):
+    """The paper called no genes on imputed counts, so that there is no legacy of it."""
+    return ["strict"] if task == "imputation_differential" else PROTOCOLS
 
 
 def labelled_cohorts():
@@ -42,10 +51,23 @@ def labelled_cohort(dataset):
     return look_up(cohorts, dataset, "config, evaluate.disease_annotation.datasets")
 
 
+def vectors_of(model):
+    """The model whose sample vectors serve `model`: the first that embeds in the same way.
+
+    Rows of the models table that differ in the head alone share vectors, which are made once.
+    """
+    way = [MODELS[model][column] for column in ["embedder", "weights", "settings"]]
+    return next(
+        name
+        for name, row in MODELS.items()
+        if [row[column] for column in ["embedder", "weights", "settings"]] == way
+    )
+
+
 def embeddings_in_use():
     """(model, cohort) of every set of sample vectors that a task asks for, each once."""
     asked = [
-        (model, cohort)
+        (vectors_of(model), cohort)
         for task in TASKS
         if task in ["disease_annotation", *VECTOR_TASKS]
         for model in models_of(task)
@@ -71,6 +93,12 @@ def embeddings_of(cohort, file):
     return [f"<results>/embed/{model}/{cohort}/{file}" for model in own.values()]
 
 
+def clinical_table():
+    """What was known of patients at diagnosis, if the config names a table of it."""
+    known = config["outcomes"]["clinical"]["table"]
+    return ["<results>/outcomes/clinical.parquet"] if known else []
+
+
 def cohorts_of(task):
     """The cohorts that a task tests on, after those of the corpus that models learned from."""
     settings = config["evaluate"][task]
@@ -80,6 +108,14 @@ def cohorts_of(task):
         "perturbation": lambda: [],  # its profiles are an outcome and no cohort
     }.get(task, lambda: [settings["cohort"]])
     return list(dict.fromkeys(config["expression"]["corpus"]["cohorts"] + tested()))
+
+
+def exposed_samples(task):
+    """{cohort: samples} of all that a task tests on; control profiles are no cohort of the config."""
+    tables = {name: f"<results>/expression/{name}/samples.parquet" for name in cohorts_of(task)}
+    if task == "perturbation":
+        tables[task] = "<results>/evaluate/perturbation/pairs/samples.parquet"
+    return tables
 
 
 def all_cohorts():
@@ -103,9 +139,32 @@ def configuration_of(task, model):
 
 
 def metrics_of(*tasks):
+    return scores_of("metrics.parquet", *tasks)
+
+
+def ablation_table():
+    """The comparison of gene graphs, if the config asks for it."""
+    return ["<results>/evaluate/graph_ablation.parquet"] if EXPERIMENTS else []
+
+
+def wanted_ablation_table(wildcards):
+    if not EXPERIMENTS:
+        raise WorkflowError(
+            "graph_ablation: the configuration leaves it out; set evaluate.graph_ablation, for "
+            "example to {graphs: [none, random, string], repeats: 3}"
+        )
+    return ablation_table()
+
+
+def units_of(*tasks):
+    return scores_of("units.parquet", *tasks)
+
+
+def scores_of(file, *tasks):
+    """One file of every model, protocol and task."""
     return [
-        f"<results>/evaluate/{task}/{protocol}/{model}/metrics.parquet"
+        f"<results>/evaluate/{task}/{protocol}/{model}/{file}"
         for task in tasks
-        for protocol in PROTOCOLS
+        for protocol in protocols_of(task)
         for model in models_of(task)
     ]

@@ -13,6 +13,7 @@ from bulkformer.embed.registry import fit, load
 from bulkformer.embed.training import TrainingData
 
 SMALL = {
+    "autoencoder": {"latent": 4, "hidden": [16], "epochs": 2},
     "pca": {"components": 4},
     "vae": {"latent": 4, "hidden": [16], "epochs": 2},
     "nearest_neighbours": {"neighbours": 3},

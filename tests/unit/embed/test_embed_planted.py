@@ -168,14 +168,42 @@ def test_distance_is_a_mean_over_shared_genes_not_a_sum(fitted):
     assert model.impute(visible, frame(2))[:, 3].tolist() == pytest.approx([9, 9])
 
 
-def test_the_autoencoder_beats_the_gene_mean_on_planted_programs(fitted):
+@pytest.mark.parametrize("name", ["autoencoder", "vae"])
+def test_the_autoencoders_beat_the_gene_mean_on_planted_programs(name, fitted):
     training, test = expression(200, 60, seed=1), expression(40, 60, seed=2)
-    model = fitted("vae", training, settings={"latent": 8, "hidden": [32], "epochs": 60})
+    model = fitted(name, training, settings={"latent": 8, "hidden": [32], "epochs": 60})
     hidden = np.random.default_rng(0).random(test.shape) < 0.15
     predicted = model.impute(np.where(hidden, np.float32(np.nan), test), frame(40))
     floor = ((training.mean(axis=0) - test)[hidden] ** 2).mean()
     assert ((predicted - test)[hidden] ** 2).mean() < 0.5 * floor
     assert model.embed(test, np.ones(60, dtype=bool), frame(40)).shape == (40, 8)
+
+
+def test_only_the_code_of_the_variational_autoencoder_is_a_distribution(fitted):
+    training = expression(40, 20, seed=1)
+    plain, variational = (
+        fitted(name, training, settings={"latent": 3, "hidden": [8], "epochs": 1})
+        for name in ("autoencoder", "vae")
+    )
+    names = [set(model.network.state_dict()) for model in (plain, variational)]
+    assert names[1] - names[0] == {"log_variance.weight", "log_variance.bias"}
+    with pytest.raises(InputError, match="unknown key 'kl_weight'"):
+        fitted("autoencoder", training, settings={"kl_weight": 1.0})
+
+
+def test_the_gene_mean_remembers_how_far_each_gene_spreads(fitted):
+    training = np.array([[1, 5, np.nan], [3, 5, np.nan], [8, 5, 2]], dtype=np.float32)
+    tensors = fitted("gene_mean", training).state.tensors
+    np.testing.assert_allclose(tensors["spread"], [np.std([1, 3, 8]), 0, 0], rtol=1e-6)
+
+
+def test_the_visible_training_mean_knows_which_genes_are_missing_and_no_value(fitted):
+    training = np.array([[1, 3, 8], [3, 5, 8]], dtype=np.float32)
+    model = fitted("visible_training_mean", training)
+    visible = np.array([[7, 9, np.nan], [0, np.nan, 4], [np.nan] * 3], dtype=np.float32)
+    np.testing.assert_allclose(
+        model.impute(visible, frame(3)), [[7, 9, 3], [0, 5, 4], [14 / 3] * 3], rtol=1e-6
+    )
 
 
 def test_the_visible_mean_is_that_of_the_sample(fitted):

@@ -32,3 +32,31 @@ def imputation_world(world: World) -> World:
     labels = {"patient_id": patients, "sample_type": kinds}
     world.cohort("external", labels, external, measured)
     return world
+
+
+@pytest.fixture
+def confounded(world: World) -> World:
+    """24 studies of 6 samples; the label is the study's, and vectors carry the study's offset."""
+    rng = np.random.default_rng(11)
+    study = np.arange(144) // 6
+    offsets = rng.normal(0, 3, (24, 20))
+    vectors = offsets[study] + rng.normal(0, 0.3, (144, 20))
+    labels = {"study_id": [f"GSE{s}" for s in study], "disease": [f"disease{s % 3}" for s in study]}
+    world.cohort("series", labels, vectors=vectors)
+    return world
+
+
+@pytest.fixture
+def planted(world: World) -> World:
+    """12 studies of 10 samples; five of each have the disease, which shifts three dimensions."""
+    rng = np.random.default_rng(12)
+    study = np.arange(120) // 10
+    sick = np.arange(120) % 2
+    vectors = rng.normal(0, 3, (12, 20))[study] + rng.normal(size=(120, 20))
+    vectors[:, :3] += 6 * sick[:, None]
+    labels = {
+        "study_id": [f"GSE{s}" for s in study],
+        "disease": np.where(sick, "asthma", "control").tolist(),
+    }
+    world.cohort("series", labels, vectors=vectors)
+    return world

@@ -119,12 +119,19 @@ def annotation_settings(**dataset: str) -> str:
     return json.dumps(
         {
             "datasets": [DATASET | dataset],
+            "variable_genes": 10,
             "legacy": {"folds": 5, "components": 5, "trees": 30},
             "strict": {
                 "folds": 4,
                 "repeats": 2,
                 "heads": ["logistic_regression", "random_forest"],
                 "trees": 30,
+            },
+            "further": {
+                "head": "logistic_regression",
+                "few_shot": [],
+                "held_out_studies": 0,
+                "probes": [],
             },
         }
     )

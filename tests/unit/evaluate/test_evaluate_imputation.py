@@ -12,7 +12,8 @@ from scipy import stats
 
 from bulkformer.evaluate.metrics import METRICS, metrics
 from bulkformer.evaluate.task import load_task
-from bulkformer.evaluate.tasks.imputation import hide, hiding_order, imputation
+from bulkformer.evaluate.tasks.imputation import imputation
+from bulkformer.evaluate.tasks.imputation_masks import hide, hiding_order
 from bulkformer.evaluate.tasks.imputation_scores import PREDICTIONS, summarise
 from bulkformer.expression.store import ExpressionStore, create_store
 
@@ -44,6 +45,7 @@ def value(table: pd.DataFrame, metric: str, dataset: str, **where: object) -> fl
     """The one value over all repeats, 15 % hidden unless said otherwise."""
     where = {"condition": "random 15%", "aggregation": None} | where
     rows = table[(table["metric"] == metric) & (table["dataset"] == dataset)]
+    rows = rows[rows["group"].isna()]
     for column, wanted in where.items():
         if wanted is not None:
             rows = rows[rows[column] == wanted]
@@ -181,7 +183,7 @@ def test_models_are_ranked_by_a_measure_whose_interval_resamples_held_out_groups
     manifest = split_imputation(imputation_world)
     predictions = predict(imputation_world, "strict", "visible_mean", manifest)
     path = score(imputation_world, "strict", "visible_mean", manifest, predictions)
-    table = pd.read_parquet(path).query("repeat.isna()")
+    table = pd.read_parquet(path).query("repeat.isna() and group.isna()")
     primary = table[(table["metric"] == metric) & (table["aggregation"] == aggregation)]
     external = primary[primary["dataset"] == "external"]
     assert set(external["ci_unit"]) == {"patient"}

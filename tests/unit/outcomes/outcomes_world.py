@@ -102,7 +102,14 @@ def write_tables(folder: Path, files: dict[str, Path]) -> dict[str, Path]:
 
     survival(table=files["tcga_cdr"], format="tcga_cdr", endpoint=ENDPOINTS, **places("survival"))
     cell_lines(models=files["models"], passports=files["passports"], **places("cell_lines"))
-    drugs(compounds=files["compounds"], format="gdsc", dataset="GDSC", **places("drugs"))
+    drugs(
+        compounds=files["compounds"],
+        format="gdsc",
+        dataset="GDSC",
+        structures=files["perturbagens"],
+        structure_columns="name=pert_iname;smiles=canonical_smiles",
+        **places("drugs"),
+    )
     response(
         curves=[files["gdsc1"], files["gdsc2"]],
         format="gdsc",

@@ -128,7 +128,7 @@ def test_profiles_in_only_one_of_the_files_are_counted(outcome_tables):
 def test_half_of_the_plates_borrow_their_controls(outcome_tables):
     table = pd.read_parquet(outcome_tables["perturbation.parquet"])
     levels = table.loc[table["perturbagen_type"] == "trt_cp", "controls"].value_counts()
-    assert levels.to_dict() == {"plate": 192, "cell_and_time": 192}
+    assert levels.to_dict() == {"plate": 288, "cell_and_time": 288}
     assert (table.loc[table["perturbagen_type"] == "trt_sh", "controls"] == "plate").all()
 
 

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from bulkformer.errors import InputError
-from bulkformer.outcomes.drugs import add_structures, one_row_a_compound
+from bulkformer.outcomes.drugs import add_inchikeys, add_structures, one_row_a_compound
 from bulkformer.outcomes.response import known_curves, response
 from bulkformer.outcomes.tables import CELL_LINES, DRUGS
 from bulkformer.sources.gdsc import clean_structures
@@ -52,6 +52,27 @@ def test_reviewed_structures_fill_gaps_and_overwrite_nothing():
     structures = compounds(("x", "abt 737", "11", "CCO"))
     filled = add_structures(compounds(("1", "ABT-737", "12", None)), structures)
     assert filled.loc[0, ["pubchem_cid", "smiles"]].tolist() == ["12", "CCO"]
+
+
+def test_two_spellings_of_a_structure_are_one_compound():
+    table = compounds(("5", "first", None, "Cc1ccccc1"), ("40", "second", None, "C1=CC=CC=C1C"))
+    rows, _ = one_row_a_compound(add_inchikeys(table, "list.csv"), "GDSC")
+    assert [row["source_ids"] for row in rows] == [["GDSC:5", "GDSC:40"]]
+    assert rows[0]["inchikey"] == "YXFVVABEGXRONW-UHFFFAOYSA-N"
+    assert rows[0]["scaffold"] == "c1ccccc1"
+
+
+def test_a_compound_of_unknown_structure_has_no_scaffold():
+    rows, content = one_row_a_compound(
+        add_inchikeys(compounds(("5", "first", None, "restricted")), "list.csv"), "GDSC"
+    )
+    assert rows[0]["smiles"] is rows[0]["inchikey"] is rows[0]["scaffold"] is None
+    assert content["joined"]["scaffolds"] == 0
+
+
+def test_what_is_no_smiles_stops_with_the_table_and_the_drug():
+    with pytest.raises(InputError, match=r"list\.csv: drug 'first': 'C1CC' is no SMILES"):
+        add_inchikeys(compounds(("5", "first", None, "C1CC")), "list.csv")
 
 
 def curve(**changes):
@@ -124,7 +145,7 @@ def test_the_simulated_screens_lose_exactly_their_flaws(outcome_tables):
     summary = json.loads(outcome_tables["response.json"].read_text())
     assert len(drugs) == 10
     assert {len(ids) for ids in drugs["source_ids"]} == {1, 2}
-    assert drugs["scaffold"].isna().all()
+    assert drugs["scaffold"].nunique() == 10
     assert summary["dropped"] == {"no_ln_ic50": 2, "unknown_line": 2}
     assert summary["pairs_with_several_curves"] == 2
     assert summary["respelt_examples"] == [

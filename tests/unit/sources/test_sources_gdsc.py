@@ -67,6 +67,16 @@ def test_what_is_not_one_cid_is_none(tmp_path, cid):
     assert table["inchikey"].tolist() == [None]
 
 
+def test_the_perturbagens_of_l1000_serve_as_structures(tmp_path):
+    path = tmp_path / "pert_info.txt"
+    path.write_text("pert_id\tpert_iname\tcanonical_smiles\nB\tabt-737\tCCO\nC\tx\trestricted\n")
+    table = read_structures(path, {"name": "pert_iname", "smiles": "canonical_smiles"})
+    assert table["smiles"].tolist() == ["CCO", None]
+    assert table["inchikey"].tolist() == [None, None]
+    with pytest.raises(InputError, match=r"no column 'title' for name; .*structure_columns"):
+        read_structures(path, {"name": "title"})
+
+
 def test_a_repeated_name_is_no_key(tmp_path):
     path = tmp_path / "compounds.csv"
     path.write_text("drug_id,name\n5,Olaparib\n6,Olaparib\n")

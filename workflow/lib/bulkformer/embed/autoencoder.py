@@ -1,7 +1,8 @@
-"""Variational autoencoder of expression profiles (Kingma and Welling 2014).
+"""Autoencoders of expression profiles: variational (Kingma and Welling 2014) and plain.
 
-The nonlinear counterpart of principal components: no gene identities, no graph, no attention. It
-learns to restore genes whose input is hidden, as BulkFormer does, so that both face one task.
+The nonlinear counterparts of principal components: no gene identities, no graph, no attention. They
+learn to restore genes whose input is hidden, as BulkFormer does, so that all face one task. The
+plain one has no noise in its code and nothing that keeps the code near a normal distribution.
 """
 
 from __future__ import annotations
@@ -29,8 +30,7 @@ SAMPLES_A_BLOCK = 256
 class AutoencoderSettings:
     """Sizes and schedule; `hidden` are encoder widths from input to latent, mirrored behind it.
 
-    `kl_weight` multiplies the Kullback-Leibler term of the loss, which is per sample like the
-    squared error over genes; `max_samples` are drawn at random from the training samples.
+    `max_samples` are drawn at random from the training samples.
     """
 
     latent: int = 128
@@ -38,35 +38,54 @@ class AutoencoderSettings:
     epochs: int = 60
     training_batch: int = 64
     learning_rate: float = 1e-3
-    kl_weight: float = 1.0
     max_samples: int = 20000
 
 
+@dataclass(frozen=True)
+class VariationalSettings(AutoencoderSettings):
+    """`kl_weight` multiplies the Kullback-Leibler term of the loss, which is per sample like the
+    squared error over genes."""
+
+    kl_weight: float = 1.0
+
+
 class Network(nn.Module):
-    """z-scores [B, G] to the mean and log variance of the latent vector, and back to z-scores."""
+    """z-scores [B, G] to the latent vector, and back to z-scores.
+
+    The variational network gives a log variance too, and `mean` is that of a distribution.
+    """
 
     def __init__(self, n_genes: int, settings: AutoencoderSettings) -> None:
         super().__init__()
         widths = [n_genes, *settings.hidden]
         self.encoder = _layers(widths)
         self.mean = nn.Linear(widths[-1], settings.latent)
-        self.log_variance = nn.Linear(widths[-1], settings.latent)
+        variational = isinstance(settings, VariationalSettings)
+        self.log_variance = nn.Linear(widths[-1], settings.latent) if variational else None
         self.decoder = _layers([settings.latent, *widths[:0:-1]])
         self.output = nn.Linear(widths[1], n_genes)
 
-    def encode(self, scores: Tensor) -> tuple[Tensor, Tensor]:
-        h = self.encoder(scores)
-        return self.mean(h), self.log_variance(h)
+    def encode(self, scores: Tensor) -> Tensor:
+        return self.mean(self.encoder(scores))
 
     def decode(self, latent: Tensor) -> Tensor:
         return self.output(self.decoder(latent))
 
     def forward(self, scores: Tensor) -> Tensor:
-        return self.decode(self.encode(scores)[0])
+        return self.decode(self.encode(scores))
+
+    def sample(self, scores: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Restore from a noisy code; return z-scores, and the divergence of the code's
+        distribution from the standard normal, summed over samples. For the variational network."""
+        h = self.encoder(scores)
+        mean, log_variance = self.mean(h), self.log_variance(h)
+        noise = torch.randn(mean.shape, generator=generator, device=mean.device)
+        divergence = (mean**2 + log_variance.exp() - 1 - log_variance).sum() / 2
+        return self.decode(mean + noise * (log_variance / 2).exp()), divergence
 
 
-class VariationalAutoencoder(FittedEmbedder):
-    """Vectors are latent means; predictions are decoded latent means on the scale of the input.
+class Autoencoder(FittedEmbedder):
+    """Vectors are latent vectors (means, if variational); predictions are what they decode to.
 
     Hidden and unmeasured genes enter as z-score 0, the training mean. Genes that no training sample
     measured, or that are constant, are predicted as their mean.
@@ -98,7 +117,7 @@ class VariationalAutoencoder(FittedEmbedder):
     def _embed(
         self, log_tpm: np.ndarray, measured: np.ndarray, samples: pd.DataFrame
     ) -> np.ndarray:
-        return self._blockwise(log_tpm, lambda scores: self.network.encode(scores)[0])
+        return self._blockwise(log_tpm, self.network.encode)
 
     def _impute(self, values: np.ndarray, samples: pd.DataFrame) -> np.ndarray:
         scores = self._blockwise(values, self.network)
@@ -111,6 +130,12 @@ class VariationalAutoencoder(FittedEmbedder):
                 block = z_scores(values[start : start + SAMPLES_A_BLOCK], self.mean, self.spread)
                 blocks.append(step(torch.from_numpy(block).to(self.device)).cpu().numpy())
         return np.concatenate(blocks)
+
+
+class VariationalAutoencoder(Autoencoder):
+    """The same with a code that is a distribution."""
+
+    settings_type = VariationalSettings
 
 
 def _train(scores: Tensor, measured: Tensor, settings: AutoencoderSettings, seed: int) -> Network:
@@ -130,18 +155,21 @@ def _train(scores: Tensor, measured: Tensor, settings: AutoencoderSettings, seed
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, settings.learning_rate, total_steps=n_steps + 1
     )
-    for _ in tqdm(range(settings.epochs), desc="vae, epochs", mininterval=10):
+    for _ in tqdm(range(settings.epochs), desc="autoencoder, epochs", mininterval=10):
         order = torch.randperm(len(scores), generator=shuffler)
         for rows in order.split(settings.training_batch):
             target, weight = scores[rows].to(device), measured[rows].to(device)
             hidden = torch.rand(target.shape, generator=generator, device=device) < HIDDEN_SHARE
-            mean, log_variance = network.encode(target.masked_fill(hidden, 0))
-            noise = torch.randn(mean.shape, generator=generator, device=device)
-            restored = network.decode(mean + noise * (log_variance / 2).exp())
+            shown = target.masked_fill(hidden, 0)
+            penalty = torch.zeros((), device=device)
+            if isinstance(settings, VariationalSettings):
+                restored, divergence = network.sample(shown, generator)
+                penalty = settings.kl_weight * divergence
+            else:
+                restored = network(shown)
             error = ((restored - target) ** 2 * weight).sum() / 2
-            divergence = (mean**2 + log_variance.exp() - 1 - log_variance).sum() / 2
             optimiser.zero_grad()
-            ((error + settings.kl_weight * divergence) / weight.sum().clamp(min=1)).backward()
+            ((error + penalty) / weight.sum().clamp(min=1)).backward()
             optimiser.step()
             schedule.step()
     return network

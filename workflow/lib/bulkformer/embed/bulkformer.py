@@ -126,13 +126,8 @@ class BulkFormerEmbedder(Embedder):
     def _embed(
         self, log_tpm: np.ndarray, measured: np.ndarray, samples: pd.DataFrame
     ) -> np.ndarray:
-        known = (self.columns != NOT_IN_VOCABULARY) & measured[self.columns]
-        if not known.any():
-            raise InputError(f"'{self.name}': the cohort measured no gene that the model knows")
+        values, known = self._fed(log_tpm, measured)
         chosen = torch.from_numpy(known).to(self.device)
-        values = to_model_genes(log_tpm, self.columns)
-        if self.settings.absent_value == "zero":
-            values[:, ~known] = 0
 
         def vectors(x: Tensor) -> Tensor:
             tokens = self._run(self.model.embed, x)
@@ -141,6 +136,41 @@ class BulkFormerEmbedder(Embedder):
             return pool(tokens, chosen, self.settings.pooling)
 
         return self._in_batches(vectors, values)
+
+    def _gene_tokens(
+        self, log_tpm: np.ndarray, measured: np.ndarray, samples: pd.DataFrame, genes: np.ndarray
+    ) -> np.ndarray:
+        """The last layer of the trunk, without the statistics of the sample that end the vector."""
+        values, _ = self._fed(log_tpm, measured)
+        place = self._places(genes)
+        known = torch.from_numpy(place >= 0).to(self.device)
+        chosen = torch.from_numpy(np.maximum(place, 0)).to(self.device)
+
+        def tokens(x: Tensor) -> Tensor:
+            own = self._run(self.model.embed, x)[:, chosen]
+            if isinstance(self.model, BulkFormer):
+                own = own[..., :-SUMMARY_SCALARS]
+            return (own * known[:, None]).half()
+
+        return self._in_batches(tokens, values)
+
+    def _knows(self, genes: np.ndarray) -> np.ndarray:
+        return self._places(genes) >= 0
+
+    def _places(self, genes: np.ndarray) -> np.ndarray:
+        """Return which of the network's genes stands for each vocabulary column, -1 if none."""
+        place_of = {column: place for place, column in enumerate(self.columns.tolist())}
+        return np.array([place_of.get(gene, -1) for gene in genes.tolist()], dtype=np.int64)
+
+    def _fed(self, log_tpm: np.ndarray, measured: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return what the network reads [n, M], and which of its genes the cohort measured [M]."""
+        known = (self.columns != NOT_IN_VOCABULARY) & measured[self.columns]
+        if not known.any():
+            raise InputError(f"'{self.name}': the cohort measured no gene that the model knows")
+        values = to_model_genes(log_tpm, self.columns)
+        if self.settings.absent_value == "zero":
+            values[:, ~known] = 0
+        return values, known
 
     def _impute(self, values: np.ndarray, samples: pd.DataFrame) -> np.ndarray:
         if self.settings.absent_value == "zero":

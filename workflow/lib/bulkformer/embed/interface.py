@@ -70,7 +70,8 @@ class Provenance:
 
 
 class Embedder(ABC):
-    """A model of the models table; implement `_embed`, `_impute` or both.
+    """A model of the models table; implement `_embed`, `_impute` or both, and `_gene_tokens` with
+    `_knows` if it has a vector for every gene of a sample.
 
     Class attributes: `settings_type`, a frozen dataclass that the settings column is read into, and
     `needs`, what `--weights` must name.
@@ -129,6 +130,36 @@ class Embedder(ABC):
         predicted = self._finite(self._impute(values, samples), len(values))
         return np.where(np.isnan(values), predicted, values)
 
+    @property
+    def can_give_gene_tokens(self) -> bool:
+        return type(self)._gene_tokens is not Embedder._gene_tokens
+
+    def gene_tokens(
+        self, log_tpm: np.ndarray, measured: np.ndarray, samples: pd.DataFrame, genes: np.ndarray
+    ) -> np.ndarray:
+        """Return what the model makes of single genes in the context of each sample.
+
+        Parameters
+        ----------
+        log_tpm, measured, samples : as for `embed`
+        genes : vocabulary columns int [k], the genes that are asked for
+
+        Returns float16 [n, k, d]; a gene that the model does not `know` is all zeros. Raises
+        InputError if the model has no such vectors, or one that is not finite in half precision.
+        """
+        if not self.can_give_gene_tokens:
+            raise InputError(
+                f"'{self.name}' has no gene tokens; take the heads that need them off its row"
+            )
+        values = self._checked(log_tpm, samples)
+        tokens = self._gene_tokens(values, measured, samples, genes)
+        self._finite(tokens.reshape(len(tokens), -1), len(values))
+        return tokens
+
+    def knows(self, genes: np.ndarray) -> np.ndarray:
+        """Return bool [k], the vocabulary columns of which the model has gene tokens."""
+        return self._knows(genes)
+
     def provenance(self) -> Provenance:
         """Say which weights are in use; models with other weights than a fit override this."""
         state, weights = self.context.state, self.context.weights
@@ -147,6 +178,14 @@ class Embedder(ABC):
 
     def _impute(self, values: np.ndarray, samples: pd.DataFrame) -> np.ndarray:
         raise NotImplementedError
+
+    def _gene_tokens(
+        self, log_tpm: np.ndarray, measured: np.ndarray, samples: pd.DataFrame, genes: np.ndarray
+    ) -> np.ndarray:
+        raise NotImplementedError
+
+    def _knows(self, genes: np.ndarray) -> np.ndarray:
+        return np.zeros(len(genes), dtype=bool)
 
     def _checked(self, values: np.ndarray, samples: pd.DataFrame) -> np.ndarray:
         if values.shape != (len(samples), len(self.context.gene_ids)):

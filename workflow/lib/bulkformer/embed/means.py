@@ -47,15 +47,53 @@ class _OneValuePerGene(FittedEmbedder):
 
 
 class GeneMean(_OneValuePerGene):
-    """Training mean of each gene; its tensor "mean" is also the reference of the metrics."""
+    """Training mean of each gene.
+
+    Its tensors "mean" and "spread" (the standard deviation) [G] are also what the imputation task
+    knows of the training samples.
+    """
 
     settings_type = NoSettings
     key = "mean"
 
     @classmethod
     def fit(cls, settings: NoSettings, training: TrainingData, seed: int) -> State:
-        total, count = _sums(training, np.zeros(len(training), dtype=np.int64), 1)
-        return State({"mean": _mean(total, count)[0], "count": count[0]})
+        total = np.zeros(training.n_genes, dtype=np.float64)
+        squares, count = np.zeros_like(total), np.zeros(training.n_genes, dtype=np.int32)
+        for _, values in training.blocks():
+            measured = ~np.isnan(values)
+            filled = np.where(measured, values, np.float32(0))
+            total += filled.sum(axis=0, dtype=np.float64)
+            squares += np.einsum("ng,ng->g", filled, filled, dtype=np.float64)
+            count += measured.sum(axis=0, dtype=np.int32)
+        mean = total / np.maximum(count, 1)
+        variance = np.maximum(squares / np.maximum(count, 1) - mean**2, 0)
+        tensors = {"mean": mean.astype(np.float32), "spread": np.sqrt(variance).astype(np.float32)}
+        return State({**tensors, "count": count})
+
+
+class VisibleTrainingMean(FittedEmbedder):
+    """Predicts, for every gene, the mean of the training means of the genes that are visible.
+
+    It knows which genes a study shows and nothing of their values: whatever it scores above 0 is
+    told by the pattern of missing genes. Genes that training never measured do not count, and the
+    mean over all others stands in where none is visible.
+    """
+
+    settings_type = NoSettings
+
+    @classmethod
+    def fit(cls, settings: NoSettings, training: TrainingData, seed: int) -> State:
+        return GeneMean.fit(settings, training, seed)
+
+    def _impute(self, values: np.ndarray, samples: pd.DataFrame) -> np.ndarray:
+        learned = self.state.tensors["count"] > 0
+        mean = self.state.tensors["mean"][learned].astype(np.float64)
+        visible = ~np.isnan(values[:, learned])
+        count = visible.sum(axis=1)
+        overall = mean.mean() if len(mean) else 0.0
+        shown = np.where(count > 0, visible @ mean / np.maximum(count, 1), overall)
+        return np.broadcast_to(shown[:, None], values.shape)
 
 
 class GeneMedian(_OneValuePerGene):

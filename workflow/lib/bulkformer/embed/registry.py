@@ -22,6 +22,7 @@ from bulkformer.errors import InputError
 from bulkformer.files import atomic
 
 EMBEDDERS = {
+    "autoencoder": "bulkformer.embed.autoencoder:Autoencoder",
     "bulkformer": "bulkformer.embed.bulkformer:BulkFormerEmbedder",
     "gene_mean": "bulkformer.embed.means:GeneMean",
     "gene_median": "bulkformer.embed.means:GeneMedian",
@@ -34,6 +35,7 @@ EMBEDDERS = {
     "tissue_mean": "bulkformer.embed.means:TissueMean",
     "vae": "bulkformer.embed.autoencoder:VariationalAutoencoder",
     "visible_mean": "bulkformer.embed.summaries:VisibleMean",
+    "visible_training_mean": "bulkformer.embed.means:VisibleTrainingMean",
 }
 # One metadata entry: with several, safetensors writes them in an order that changes between runs.
 METADATA_KEY = "fit"

@@ -2,7 +2,8 @@
 
 `fit` is given training rows and nothing else, and returns an object that holds what was learned;
 test rows enter only through its `predict`. So a leak cannot be written. Every model meets the same
-search: the one tuned head tries the same penalties by the same inner folds, whatever the vectors.
+search: each tuned head tries five settings by the same inner folds, whatever the vectors, and says
+so in its `trials`; the others have nothing to tune.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,9 +16,13 @@ from bulkformer.errors import InputError
 from bulkformer.evaluate.linear import (
     LogisticRegression,
     PrincipalAxes,
+    common_scale,
     fit_logistic_regression,
     fit_principal_axes,
+    fit_quietly,
 )
+from bulkformer.evaluate.linear_svm import fit_linear_svm
+from bulkformer.evaluate.nearest_neighbours import fit_nearest_neighbours, shares
 
 
 @dataclass(frozen=True)
@@ -41,7 +46,10 @@ class TrainingRows:
 
 
 class FittedHead(Protocol):
-    """What a head learned from training rows."""
+    """What a head learned from training rows; `trials` settings were tried in inner folds."""
+
+    @property
+    def trials(self) -> int: ...
 
     def predict(self, vectors: np.ndarray, studies: np.ndarray) -> np.ndarray:
         """Return class probabilities float [m, n_classes] of test rows."""
@@ -50,14 +58,12 @@ class FittedHead(Protocol):
 
 @dataclass(frozen=True)
 class HeadSettings:
-    """`components` of a PCA head, `trees` of a random forest."""
+    """`components` of a PCA head, `trees` of a forest, `variable_genes` that a head keeps."""
 
     components: int
     trees: int
+    variable_genes: int = 2000
 
-
-NEIGHBOURS = 5
-BLOCK = 1024  # training rows whose distances are computed at once, in double precision
 
 Fit = Callable[[TrainingRows, HeadSettings, int], FittedHead]
 
@@ -68,6 +74,7 @@ class Shares:
 
     overall: np.ndarray
     by_study: Mapping[str, np.ndarray]
+    trials: int = 0
 
     def predict(self, vectors: np.ndarray, studies: np.ndarray) -> np.ndarray:
         """Return the shares of a row's study, or the overall ones for a study never seen."""
@@ -81,6 +88,7 @@ class RandomForest:
     forest: Any
     axes: PrincipalAxes | None
     n_classes: int
+    trials: int = 0
 
     def predict(self, vectors: np.ndarray, studies: np.ndarray) -> np.ndarray:
         """Return the mean class shares of the leaves that each row falls into."""
@@ -99,33 +107,31 @@ class ProjectedLogisticRegression:
     axes: PrincipalAxes
     regression: LogisticRegression
 
+    @property
+    def trials(self) -> int:
+        """Return the penalties that were tried; the number of components is fixed."""
+        return self.regression.trials
+
     def predict(self, vectors: np.ndarray, studies: np.ndarray) -> np.ndarray:
         """Return class probabilities."""
         return self.regression.predict(self.axes.transform(vectors), studies)
 
 
 @dataclass(frozen=True)
-class NearestNeighbours:
-    """Training rows `vectors` [n, d] and what standardises them, `mean` and `scale` [d]."""
+class SelectedLogisticRegression:
+    """Logistic regression on the dimensions `chosen` [k], those that vary most in training rows."""
 
-    mean: np.ndarray
-    scale: np.ndarray
-    vectors: np.ndarray
-    labels: np.ndarray
-    n_classes: int
+    chosen: np.ndarray
+    regression: LogisticRegression
+
+    @property
+    def trials(self) -> int:
+        """Return the penalties that were tried; the number of dimensions is fixed."""
+        return self.regression.trials
 
     def predict(self, vectors: np.ndarray, studies: np.ndarray) -> np.ndarray:
-        """Return the class shares of the nearest training rows; of equals the earlier is nearer."""
-        own = (vectors - self.mean) / self.scale
-        parts = []
-        for start in range(0, len(self.vectors), BLOCK):
-            block = (self.vectors[start : start + BLOCK] - self.mean) / self.scale
-            # Squared distance less the square of the test row, which all training rows share.
-            parts.append((block**2).sum(axis=1) - 2 * own @ block.T)
-        # Rounding keeps ties free of the last bit, which differs between machines.
-        distance = np.round(np.concatenate(parts, axis=1) / len(self.mean), 9)
-        nearest = np.argsort(distance, axis=1, kind="stable")[:, :NEIGHBOURS]
-        return np.stack([_shares(self.labels[rows], self.n_classes) for rows in nearest])
+        """Return class probabilities."""
+        return self.regression.predict(vectors[:, self.chosen], studies)
 
 
 def pca_random_forest(rows: TrainingRows, settings: HeadSettings, seed: int) -> FittedHead:
@@ -149,28 +155,53 @@ def logistic_regression(rows: TrainingRows, settings: HeadSettings, seed: int) -
     return fit_logistic_regression(rows.vectors, rows.labels, rows.groups, rows.n_classes, seed)
 
 
+def linear_svm(rows: TrainingRows, settings: HeadSettings, seed: int) -> FittedHead:
+    """Linear support vector machine on standardised vectors, penalty tuned in inner folds."""
+    return fit_linear_svm(rows.vectors, rows.labels, rows.groups, rows.n_classes, seed)
+
+
 def pca_logistic_regression(rows: TrainingRows, settings: HeadSettings, seed: int) -> FittedHead:
     """Principal components of the training rows, then tuned logistic regression."""
-    axes = fit_principal_axes(rows.vectors, settings.components)
-    return ProjectedLogisticRegression(
-        axes,
+    return _after_principal_components(rows, settings.components, seed)
+
+
+def pca_128_logistic_regression(
+    rows: TrainingRows, settings: HeadSettings, seed: int
+) -> FittedHead:
+    """As `pca_logistic_regression`, on 128 components."""
+    return _after_principal_components(rows, 128, seed)
+
+
+def pca_512_logistic_regression(
+    rows: TrainingRows, settings: HeadSettings, seed: int
+) -> FittedHead:
+    """As `pca_logistic_regression`, on 512 components."""
+    return _after_principal_components(rows, 512, seed)
+
+
+def variable_genes_logistic_regression(
+    rows: TrainingRows, settings: HeadSettings, seed: int
+) -> FittedHead:
+    """Tuned logistic regression on the dimensions of highest variance among the training rows."""
+    # Rounding keeps the order free of the last bit; of equals the earlier dimension stays.
+    variance = np.round(rows.vectors.var(axis=0, dtype=np.float64), 9)
+    chosen = np.sort(np.argsort(-variance, kind="stable")[: settings.variable_genes])
+    return SelectedLogisticRegression(
+        chosen,
         fit_logistic_regression(
-            axes.transform(rows.vectors), rows.labels, rows.groups, rows.n_classes, seed
+            rows.vectors[:, chosen], rows.labels, rows.groups, rows.n_classes, seed
         ),
     )
 
 
 def nearest_neighbours(rows: TrainingRows, settings: HeadSettings, seed: int) -> FittedHead:
     """The labels of the most similar training rows, by distance of standardised vectors."""
-    mean = rows.vectors.mean(axis=0, dtype=np.float64)
-    scale = rows.vectors.std(axis=0, dtype=np.float64)
-    scale[scale == 0] = 1
-    return NearestNeighbours(mean, scale, rows.vectors, rows.labels, rows.n_classes)
+    return fit_nearest_neighbours(rows.vectors, rows.labels, rows.groups, rows.n_classes, seed)
 
 
 def majority(rows: TrainingRows, settings: HeadSettings, seed: int) -> FittedHead:
     """Control: the class shares of the training rows, whatever the vector."""
-    return Shares(_shares(rows.labels, rows.n_classes), {})
+    return Shares(shares(rows.labels, rows.n_classes), {})
 
 
 def study_oracle(rows: TrainingRows, settings: HeadSettings, seed: int) -> FittedHead:
@@ -180,16 +211,19 @@ def study_oracle(rows: TrainingRows, settings: HeadSettings, seed: int) -> Fitte
     overall shares.
     """
     by_study = {
-        study: _shares(rows.labels[rows.studies == study], rows.n_classes)
+        study: shares(rows.labels[rows.studies == study], rows.n_classes)
         for study in sorted({study for study in rows.studies if study is not None})
     }
-    return Shares(_shares(rows.labels, rows.n_classes), by_study)
+    return Shares(shares(rows.labels, rows.n_classes), by_study)
 
 
 def permuted_labels(rows: TrainingRows, settings: HeadSettings, seed: int) -> FittedHead:
-    """Control: tuned logistic regression on labels permuted among the training rows."""
-    labels = np.random.default_rng(seed).permutation(rows.labels)
-    return fit_logistic_regression(rows.vectors, labels, rows.groups, rows.n_classes, seed)
+    """Control: tuned logistic regression, for labels that the task permuted in all rows.
+
+    Test rows are permuted too: were it training rows alone, a study rich in one class would still
+    teach that class, and the head would find it again in studies that kept their labels.
+    """
+    return logistic_regression(rows, settings, seed)
 
 
 HEADS: dict[str, Fit] = {
@@ -198,7 +232,11 @@ HEADS: dict[str, Fit] = {
         pca_random_forest,
         random_forest,
         logistic_regression,
+        linear_svm,
         pca_logistic_regression,
+        pca_128_logistic_regression,
+        pca_512_logistic_regression,
+        variable_genes_logistic_regression,
         nearest_neighbours,
         majority,
         study_oracle,
@@ -215,25 +253,29 @@ def fit_head(name: str, rows: TrainingRows, settings: HeadSettings, seed: int) -
     if name not in HEADS:
         raise InputError(
             f"unknown head '{name}'; known are {', '.join(HEADS)}; "
-            "correct the column heads of the models table or evaluate.*.strict.heads"
+            "correct the column heads of the models table or evaluate.disease_annotation"
         )
     if len(np.unique(rows.labels)) < 2:
         return majority(rows, settings, seed)
     return HEADS[name](rows, settings, seed)
 
 
-def _shares(labels: np.ndarray, n_classes: int) -> np.ndarray:
-    return np.bincount(labels, minlength=n_classes) / len(labels)
+def _after_principal_components(rows: TrainingRows, components: int, seed: int) -> FittedHead:
+    axes = fit_principal_axes(rows.vectors, components)
+    inputs = axes.transform(rows.vectors)
+    return ProjectedLogisticRegression(
+        axes,
+        fit_logistic_regression(
+            inputs, rows.labels, rows.groups, rows.n_classes, seed, scaling=common_scale
+        ),
+    )
 
 
 def _forest(inputs: np.ndarray, labels: np.ndarray, trees: int, seed: int) -> Any:
     # Imported here: scikit-learn takes a second to import, which heads without a forest save.
-    import sklearn
     from sklearn.ensemble import RandomForestClassifier
 
     forest = RandomForestClassifier(
         trees, max_features="sqrt", min_samples_leaf=1, random_state=seed
     )
-    # Every parameter is set here; checking them anew for each tree takes a quarter of the time.
-    with sklearn.config_context(skip_parameter_validation=True):
-        return forest.fit(inputs.astype(np.float32), labels)
+    return fit_quietly(forest, inputs.astype(np.float32), labels)

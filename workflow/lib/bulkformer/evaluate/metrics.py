@@ -19,6 +19,7 @@ from bulkformer.evaluate.exposure import Ledger
 from bulkformer.evaluate.splits import read_manifest
 from bulkformer.evaluate.statistics import Bootstrap
 from bulkformer.evaluate.task import Scoring, load_task, open_predictions
+from bulkformer.evaluate.units import write_units
 from bulkformer.files import library_hash, sha256, write_table
 
 METRICS = pa.schema(
@@ -72,6 +73,9 @@ def metrics(
     bootstrap: Annotated[int, Option(help="Resamples behind every interval.")],
     seed: Annotated[int, Option()],
     output: Annotated[Path, Option()],
+    units: Annotated[
+        Path | None, Option(help="Where scores of single units go, for paired comparisons.")
+    ] = None,
 ) -> None:
     """Compute every metric of one model from its saved predictions, with intervals."""
     benchmark = load_task(task)
@@ -100,7 +104,8 @@ def metrics(
     }
     scoring = Scoring(protocol, settings, kinds, Bootstrap(bootstrap, seed))
     rows = []
-    for score in benchmark.score(open_predictions(predictions, benchmark), scoring):
+    saved = open_predictions(predictions, benchmark)
+    for score in benchmark.score(saved, scoring):
         has_interval = score.estimate.low is not None
         rows.append(
             constant
@@ -114,6 +119,10 @@ def metrics(
                 "exposure": ledger.state(model, cohorts[score.dataset, score.regime], score.regime),
             }
         )
+    if units is not None:
+        of_units = benchmark.units or (lambda predictions, scoring: ())
+        of = {"task": task, "protocol": protocol, "model": model}
+        write_units(units, of, of_units(saved, scoring))
     write_table(output, pa.Table.from_pylist(rows, schema=METRICS))
 
 

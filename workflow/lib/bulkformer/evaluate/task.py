@@ -7,7 +7,7 @@ by name: a new one is three modules in `tasks/` and no change here.
 
 import importlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from bulkformer.errors import InputError
 from bulkformer.evaluate.statistics import Bootstrap, Estimate
+from bulkformer.evaluate.units import UnitScores
 
 PROTOCOLS = ("legacy", "strict")
 
@@ -27,7 +28,7 @@ class Score:
     Attributes
     ----------
     metric, aggregation : what was measured, and how units were joined: pooled, mean_over_groups,
-        median_over_groups, weighted or fold_mean
+        median_over_groups, lower_ or upper_quartile_over_groups, weighted or fold_mean
     estimate : value and interval; `ci_unit` says what the interval resampled
     n, n_groups : rows (hidden values, samples or genes) and groups behind the value
     repeat, fold : None for a value over all of them; `n_seeds` counts the repeats behind it
@@ -85,6 +86,13 @@ class Task:
     heads : (protocol, settings) -> heads that are fitted on the vectors of every model; empty where
         the model itself predicts
     score : predictions and scoring -> scores
+    units : predictions and scoring -> scores of single units, higher is better; models are compared
+        by these, pair by pair. None for a task that has no such scores (yet)
+    paired : {protocol: metric} of the primary family of comparisons, declared before any model
+        runs; the other scores of units are secondary
+    null : name of the model that knows nothing of a unit, against which every model is compared too
+    ranked : {protocol: regime} of the folds that rank models, where others only stand beside them;
+        empty if all regimes do
     """
 
     name: str
@@ -94,6 +102,10 @@ class Task:
     predictions: pa.Schema
     heads: Callable[[str, Mapping[str, Any]], Sequence[str]]
     score: Callable[[pq.ParquetFile, Scoring], Iterator[Score]]
+    units: Callable[[pq.ParquetFile, Scoring], Iterator[UnitScores]] | None = None
+    paired: Mapping[str, str] = field(default_factory=dict)
+    null: str | None = None
+    ranked: Mapping[str, str] = field(default_factory=dict)
 
 
 def load_task(name: str) -> Task:

@@ -2,8 +2,8 @@
 
 `random` has as many edges as the graph that it controls, between genes drawn uniformly;
 `degree_matched` leaves every gene its number of neighbours and exchanges who they are. Both keep
-the weights, shuffled, and with them the origin of their graph. If a model does as well with a
-control, then the graph's knowledge of genes did not help it.
+the weights, shuffled, and with them the origin of their graph; `none` keeps not one edge. If a
+model does as well with a control, then the graph's knowledge of genes did not help it.
 """
 
 import sys
@@ -24,11 +24,12 @@ from bulkformer.graph.edges import (
     write_graph,
 )
 
-RANDOM, DEGREE_MATCHED = "random", "degree_matched"
+RANDOM, DEGREE_MATCHED, NONE = "random", "degree_matched", "none"
 # What a control still knows of its graph.
 KNOWS = {
     RANDOM: "the number of edges of {} and their weights",
     DEGREE_MATCHED: "the degrees of {} and the weights of its edges",
+    NONE: "nothing",
 }
 # Ten exchanges an edge are taken to be enough to forget the start: Milo et al. 2003,
 # "On the uniform generation of random graphs with prescribed degree sequences".
@@ -37,23 +38,26 @@ MAX_ROUNDS = 20 * SWAPS_PER_EDGE
 
 
 def control(
-    kind: Annotated[str, Option(help="random or degree_matched.")],
+    kind: Annotated[str, Option(help="random, degree_matched or none.")],
     of: Annotated[Path, Option(help="The graph to control.")],
     of_summary: Annotated[Path, Option(help="Its JSON.")],
     seed: Annotated[int, Option()],
     output: Annotated[Path, Option(help="Graph to write.")],
     summary: Annotated[Path, Option(help="Its JSON.")],
 ) -> None:
-    """Write a graph that shares only the number of edges, or the degrees, with another."""
-    if kind not in (RANDOM, DEGREE_MATCHED):
-        raise InputError(f"'{kind}' is no control; write {RANDOM} or {DEGREE_MATCHED}")
+    """Write a graph that shares only the number of edges, the degrees, or nothing with another."""
+    if kind not in KNOWS:
+        raise InputError(f"'{kind}' is no control; known are {', '.join(KNOWS)}")
     edges, n_genes = read_sized_graph(of)
-    origin = made_from(of_summary)
+    # No sample can shape a graph without edges.
+    origin = {"origin": "external"} if kind == NONE else made_from(of_summary)
     rng = np.random.default_rng([seed, *kind.encode()])
     once = edges.source < edges.target
     pairs = np.stack([edges.source[once], edges.target[once]], axis=1).astype(np.int64)
     swaps = 0
-    if kind == RANDOM:
+    if kind == NONE:
+        drawn, once = pairs[:0], np.zeros_like(once)
+    elif kind == RANDOM:
         drawn = random_pairs(n_genes, len(pairs), rng)
     else:
         drawn, swaps = exchanged(pairs, n_genes, rng)

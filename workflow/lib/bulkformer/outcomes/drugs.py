@@ -2,8 +2,8 @@
 
 Two ids of one compound in different folds would let a model be tested on what it was trained on, so
 they are joined here, once: rows that share a name (spelling aside), a PubChem CID, an InChIKey or a
-SMILES are one compound. Nothing here computes structures: scaffold stays null, and SMILES are null
-unless a table gives them.
+SMILES are one compound. InChIKey and scaffold are computed from SMILES, which are null unless a
+table gives them.
 """
 
 from __future__ import annotations
@@ -17,12 +17,15 @@ import pyarrow as pa
 from typer import Option
 
 from bulkformer.cli import command
+from bulkformer.errors import InputError
+from bulkformer.evaluate.compounds import inchikey, scaffold
 from bulkformer.expression.components import connected_components
 from bulkformer.outcomes.tables import DRUGS, finish
 from bulkformer.sources.fields import parse_mapping
 from bulkformer.sources.gdsc import (
     COMPOUNDS_KEY,
     STRUCTURES,
+    STRUCTURES_KEY,
     normal_name,
     read_compounds,
     read_structures,
@@ -39,12 +42,15 @@ def drugs(
     summary: Annotated[Path, Option(help="drugs.json to write.")],
     columns: Annotated[str, Option(help="ours=theirs;… of a table.")] = "",
     structures: Annotated[Path | None, Option(help="Table of name, pubchem_cid, smiles.")] = None,
+    structure_columns: Annotated[str, Option(help="ours=theirs;… of that table.")] = "",
     licence: Annotated[list[str] | None, Option(help="Licences of the sources.")] = None,
 ) -> None:
     """Write one row a compound."""
     listed = read_compounds(format, compounds, parse_mapping(columns, COMPOUNDS_KEY))
     if structures:
-        listed = add_structures(listed, read_structures(structures))
+        mapping = parse_mapping(structure_columns, STRUCTURES_KEY)
+        listed = add_structures(listed, read_structures(structures, mapping))
+    listed = add_inchikeys(listed, structures or compounds)
     rows, content = one_row_a_compound(listed, dataset)
     stored = pa.Table.from_pylist(rows, schema=DRUGS)
     files = [path for path in [compounds, structures] if path]
@@ -64,6 +70,20 @@ def add_structures(compounds: pd.DataFrame, structures: pd.DataFrame) -> pd.Data
         for name, value in known.get(normal_name(row["name"]), {}).items():
             row[name] = row[name] or value
     return pd.DataFrame(rows, columns=compounds.columns, dtype=object)
+
+
+def add_inchikeys(compounds: pd.DataFrame, source: Path) -> pd.DataFrame:
+    """Compute the InChIKeys that are unknown, so that two spellings of a SMILES are one compound.
+
+    Raises InputError that names the drug if its SMILES, of the table `source`, is none.
+    """
+    keys = []
+    for row in compounds.to_dict("records"):
+        try:
+            keys.append(row["inchikey"] or inchikey(row["smiles"]))
+        except InputError as error:
+            raise InputError(f"{source}: drug '{row['name']}': {error}") from error
+    return compounds.assign(inchikey=pd.Series(keys, index=compounds.index, dtype=object))
 
 
 def one_row_a_compound(
@@ -99,7 +119,7 @@ def one_row_a_compound(
                 "pubchem_cid": int(first["pubchem_cid"]) if first["pubchem_cid"] else None,
                 "inchikey": first["inchikey"],
                 "smiles": first["smiles"],
-                "scaffold": None,
+                "scaffold": scaffold(first["smiles"]),
                 "source_ids": source_ids,
             }
         )
@@ -114,10 +134,10 @@ def one_row_a_compound(
             "compounds_with_several_ids": len(redundant),
             "with_smiles": sum(row["smiles"] is not None for row in rows),
             "with_pubchem_cid": sum(row["pubchem_cid"] is not None for row in rows),
+            "scaffolds": len({row["scaffold"] for row in rows if row["scaffold"]}),
         },
         "redundant_examples": dict(redundant[:EXAMPLES]),
         "with_several_cids": sorted(contradictions)[:EXAMPLES],
-        "not_computed": ["scaffold"],
     }
     return rows, content
 

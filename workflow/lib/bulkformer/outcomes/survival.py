@@ -16,7 +16,7 @@ from bulkformer.cli import command
 from bulkformer.errors import InputError
 from bulkformer.outcomes.tables import SURVIVAL, finish
 from bulkformer.sources.fields import parse_mapping
-from bulkformer.sources.samples import BARCODE
+from bulkformer.sources.samples import patient_of
 from bulkformer.sources.tcga_cdr import read_endpoints
 
 
@@ -58,7 +58,7 @@ def followed(
     kept, dropped = [], {}
     redacted = np.array([value is not None for value in patients["redaction"]], dtype=bool)
     anonymous = np.array([value is None for value in patients["patient_id"]], dtype=bool)
-    patient_ids = np.array([_patient(value) for value in patients["patient_id"]], dtype=object)
+    patient_ids = np.array([patient_of(value) for value in patients["patient_id"]], dtype=object)
     for endpoint in endpoints:
         event = patients[endpoint].to_numpy(dtype=float)
         time = patients[f"{endpoint}.time"].to_numpy(dtype=float)
@@ -93,12 +93,6 @@ def followed(
         dropped[endpoint] = {name: n for name, n in sorted(counts.items()) if n}
         kept.append(distinct.sort_values("patient_id"))
     return pd.concat(kept, ignore_index=True), dropped
-
-
-def _patient(barcode: str | None) -> str | None:
-    """Return the patient of a TCGA barcode with dashes; other identifiers as they are."""
-    match = BARCODE.match(barcode or "")
-    return f"TCGA-{match[1]}-{match[2]}" if match else barcode
 
 
 if __name__ == "__main__":

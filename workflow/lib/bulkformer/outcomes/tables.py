@@ -26,6 +26,14 @@ SURVIVAL = pa.schema(
         ("time_days", pa.float64()),  # above zero
     ]
 )
+CLINICAL = pa.schema(
+    [
+        ("patient_id", pa.string()),
+        ("age_years", pa.float64()),  # at diagnosis; null where unknown, as are the others
+        ("sex", pa.string()),  # female or male
+        ("stage", pa.string()),  # 0, I, II, III or IV
+    ]
+)
 RESPONSE = pa.schema(
     [
         ("dataset", pa.string()),
@@ -45,7 +53,7 @@ DRUGS = pa.schema(
         ("pubchem_cid", pa.int64()),  # null where unknown
         ("inchikey", pa.string()),  # null where unknown
         ("smiles", pa.string()),  # null where unknown
-        ("scaffold", pa.string()),  # null: nothing here computes structures
+        ("scaffold", pa.string()),  # of SMILES; InChIKey-14 of a molecule without rings
         ("source_ids", pa.list_(pa.string())),  # "<dataset>:<drug id there>"
     ]
 )

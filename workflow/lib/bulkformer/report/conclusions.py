@@ -39,6 +39,8 @@ from bulkformer.report.views import Comparison, Measure, MetricRow
 SUBJECT = "bulkformer"
 ORACLE = "study_oracle"
 TRAINED = "{} is what the model was trained on"
+# Tasks whose samples come from studies that the folds may cut.
+SPLIT_BY_GROUP = ("disease_annotation", "prognosis")
 NEARLY_ALL = 0.9  # a study oracle from here up leaves next to nothing for expression to tell
 EXTERNAL_ZEROS = (
     "Legacy scores genes that the cohort did not measure as zeros, strict does not score them: the "
@@ -157,7 +159,7 @@ def facts(comparison: Comparison, mask_fraction: float | None, groups: str) -> l
     found = []
     if unit:
         found.append(f"Groups of this dataset: {plural(unit)}.")
-        if comparison.task != "imputation" and unit != "study":
+        if comparison.task in SPLIT_BY_GROUP and unit != "study":
             found.append("Samples of one study may lie on both sides of a split.")
     if is_training_mask(comparison.condition, mask_fraction):
         found.append(f"{TRAINED.format(comparison.condition.split()[-1])}.")
@@ -203,7 +205,8 @@ def glance(cards: Sequence[Card]) -> Table:
 def comparison_title(comparison: Comparison) -> str:
     """Name a dataset, with the condition where a task has conditions."""
     condition = f", {comparison.condition} of genes hidden" if comparison.condition else ""
-    return comparison.dataset + condition
+    strict = comparison.regimes.get("strict", "") if comparison.one_of_several else ""
+    return comparison.dataset + (strict and f", {label(strict)}") + condition
 
 
 def card_table(

@@ -45,6 +45,16 @@ def banners(inputs: Inputs) -> list[dict[str, str]]:
                 "BulkFormer on real data.",
             }
         )
+    if (inputs.metrics["task"] == "perturbation").any():
+        found.append(
+            {
+                "mark": "loud",
+                "title": "Perturbation: another modality",
+                "text": "L1000 profiles are intensities of about a thousand landmark genes on "
+                "beads, not RNA-seq. Models that learned from RNA-seq are read outside of what "
+                "they know; no value of this task says how they do on sequenced cells.",
+            }
+        )
     weights = inputs.metrics.drop_duplicates("model")
     elsewhere = weights.loc[weights["weights"].isin(["released", "fine_tuned"]), "model"]
     if len(elsewhere):

@@ -40,6 +40,8 @@ class Inputs:
     training: dict[str, Any]
     literature: pd.DataFrame
     independent: pd.DataFrame
+    comparisons: pd.DataFrame | None = None
+    ablation: pd.DataFrame | None = None
 
     @property
     def simulated(self) -> bool:

@@ -21,6 +21,7 @@ from bulkformer.report.inputs import (
     read_parquet,
     read_provenance,
 )
+from bulkformer.report.paired import ABLATION_COLUMNS, COMPARISON_COLUMNS
 from bulkformer.report.sections import page_context
 
 
@@ -39,6 +40,8 @@ def render(
     page: Annotated[Path, Option(help="HTML file to write.")],
     metrics_csv: Annotated[Path, Option(help="CSV file to write.")],
     recovery: Annotated[list[Path] | None, Option(help="JSON of planted edges found.")] = None,
+    comparisons: Annotated[Path | None, Option(help="Paired comparisons of all tasks.")] = None,
+    ablation: Annotated[Path | None, Option(help="Graph ablation, if it was run.")] = None,
 ) -> None:
     """Show what was run, on which data, and what may be concluded."""
     inputs = Inputs(
@@ -53,6 +56,8 @@ def render(
         training=read_json(training),
         literature=read_literature(literature),
         independent=read_literature(independent),
+        comparisons=read_parquet(comparisons, COMPARISON_COLUMNS) if comparisons else None,
+        ablation=read_parquet(ablation, ABLATION_COLUMNS) if ablation else None,
     )
     text = render_page(page_context(title, inputs))
     with atomic(page) as partial:

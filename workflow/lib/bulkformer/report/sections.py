@@ -25,7 +25,9 @@ from bulkformer.report.materials import (
     model_table,
     source_table,
 )
-from bulkformer.report.methods import QUESTIONS, methods
+from bulkformer.report.methods import methods
+from bulkformer.report.methods_tasks import QUESTIONS
+from bulkformer.report.paired import Said, ablation_table, paired_table, sentences
 from bulkformer.report.pictures import (
     Picture,
     comparison_picture,
@@ -56,6 +58,8 @@ class TaskSection:
     question: str
     reading: str
     datasets: list[DatasetBlock]
+    said: list[Said]
+    paired: Table | None
     full: Table
 
 
@@ -95,6 +99,7 @@ def page_context(title: str, inputs: Inputs) -> dict[str, Any]:
             "evidence": evidence_table(inputs),
             "graphs": graph_table(inputs),
             "recovery": recovery_table(inputs),
+            "ablation": ablation_table(inputs.ablation),
             "sources": source_table(inputs),
             "published": literature_table("table-published", inputs.literature, tasks),
             "independent": literature_table("table-independent", inputs.independent, tasks),
@@ -138,6 +143,8 @@ def task_section(inputs: Inputs, task: str, compared: list[Comparison]) -> TaskS
             dataset_block(inputs, pair, f"{task}-{number}", models)
             for number, pair in enumerate(own, start=1)
         ],
+        [] if inputs.comparisons is None else sentences(inputs.comparisons, task, models),
+        None if inputs.comparisons is None else paired_table(inputs.comparisons, task),
         full_table(inputs.metrics, task, models),
     )
 

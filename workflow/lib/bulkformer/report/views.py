@@ -17,57 +17,12 @@ from bulkformer.errors import InputError
 from bulkformer.evaluate.task import load_task
 from bulkformer.report.cells import is_missing, label
 from bulkformer.report.figures import Estimate, Row
+from bulkformer.report.measure_names import FLOORS, IN_FIGURES, IN_TABLES, MEASURE_NAMES
 
 MetricRow = dict[str, Any]  # one row of the metrics table by column
 
 SIMPLE_KINDS = ("baseline", "classical")
 USUAL_CONDITION = "random 15%"  # what the BulkFormer paper hides
-
-# Models that know nothing about the sample: {model: what it does}, the one that figures mark first.
-# Their score is what a benchmark gives for free; readings take the highest of each measure.
-FLOORS = {
-    "imputation": {"gene_mean": "the floor: knows nothing of the sample"},
-    "disease_annotation": {
-        "majority": "a floor: says the most frequent class",
-        "permuted_labels": "a floor: guesses with the class shares",
-    },
-}
-
-# (metric, aggregation): name in headings, and what the axis counts.
-MEASURE_NAMES = {
-    ("pearson", "pooled"): ("pooled PCC", "Pearson r over all hidden values"),
-    ("spearman", "pooled"): ("pooled Spearman", "Spearman ρ over all hidden values"),
-    ("per_gene_pearson_deviation", "mean_over_groups"): (
-        "per-gene PCC",
-        "Pearson r across samples, mean over genes",
-    ),
-    ("centred_per_sample_pearson", "mean_over_groups"): (
-        "centred per-sample PCC",
-        "Pearson r after subtracting the gene mean",
-    ),
-    ("mse_skill", "pooled"): ("MSE skill", "1 − MSE / MSE of the gene mean"),
-    ("weighted_f1", "fold_mean"): ("weighted F1", "weighted F1, mean over folds"),
-    ("weighted_f1", "pooled"): ("weighted F1, pooled", "weighted F1, folds pooled"),
-    ("macro_f1", "pooled"): ("macro F1", "macro F1, folds pooled"),
-    ("balanced_accuracy", "pooled"): ("balanced accuracy", "mean recall over classes"),
-    ("within_study_disease_auc", "weighted"): (
-        "within-study AUC",
-        "AUC, disease against control",
-    ),
-}
-
-# What stands beside the primary measures of a task: first in figures, then in tables only.
-IN_FIGURES = {
-    "imputation": [("strict", "per_gene_pearson_deviation", "mean_over_groups")],
-    "disease_annotation": [("strict", "within_study_disease_auc", "weighted")],
-}
-IN_TABLES = {
-    "imputation": [
-        ("strict", "centred_per_sample_pearson", "mean_over_groups"),
-        ("strict", "pearson", "pooled"),
-    ],
-    "disease_annotation": [("strict", "balanced_accuracy", "pooled")],
-}
 
 
 @dataclass(frozen=True)
@@ -108,6 +63,7 @@ class Comparison:
     legacy, strict : primary measures, one strict measure a head
     more, in_tables : measures beside them
     others : the same dataset under its other conditions; this one is the headline
+    one_of_several : whether the dataset has other regimes too, which are comparisons of their own
     """
 
     task: str
@@ -120,6 +76,7 @@ class Comparison:
     more: Sequence[Measure]
     in_tables: Sequence[Measure]
     others: Sequence[Comparison] = ()
+    one_of_several: bool = False
 
     @property
     def panels(self) -> list[Measure]:
@@ -145,19 +102,21 @@ class Comparison:
     def row(self, model: str, measure: Measure) -> MetricRow | None:
         """Return the one row of a model and measure, or None if it was not run.
 
-        A model with a head of its own (a majority vote, for example) answers for every head.
-        Raises InputError if several rows claim the same place.
+        A model with a head of its own (a majority vote, for example) answers for every head; of
+        several such heads the one with the highest value does. Raises InputError if several rows
+        claim the same place.
         """
         key = (model, measure.protocol, measure.metric, measure.aggregation)
         rows = self.by_measure.get(key, [])
         if any(row["head"] == measure.head for row in rows):
             rows = [row for row in rows if row["head"] == measure.head]
-        if len(rows) > 1:
+        if len(rows) > len({row["head"] for row in rows}):
             raise InputError(
                 f"metrics: {len(rows)} rows for {self.task}, {self.dataset}, {measure.protocol}, "
                 f"{model}, {measure.metric} ({measure.aggregation}); keep one"
             )
-        return rows[0] if rows and not is_missing(rows[0]["value"]) else None
+        known = [row for row in rows if not is_missing(row["value"])]
+        return max(known, key=lambda row: row["value"], default=None)
 
     @cached_property
     def by_measure(self) -> dict[tuple[str, ...], list[MetricRow]]:
@@ -212,12 +171,17 @@ def tasks_of(metrics: pd.DataFrame) -> list[str]:
 def comparisons(metrics: pd.DataFrame, task: str, config: Mapping[str, Any]) -> list[Comparison]:
     """Return one comparison a dataset, legacy regime beside strict regime."""
     description = load_task(task)
-    heads = description.heads("strict", config.get("evaluate", {}).get(task, {})) or (None,)
+    every_head = description.heads("strict", config.get("evaluate", {}).get(task, {}))
     rows = overall(metrics[metrics["task"] == task])
+    if description.ranked:
+        rows = rows[rows["regime"] == rows["protocol"].map(description.ranked)]
     found = []
-    for dataset, regimes in paired_regimes(rows):
+    pairs = list(paired_regimes(rows))
+    for dataset, regimes in pairs:
         own = rows[rows["dataset"] == dataset]
         own = own[own["regime"] == own["protocol"].map(regimes)]
+        fitted = set(own.loc[own["protocol"] == "strict", "head"])
+        heads = [head for head in every_head if head in fitted] or [None]
         beside, in_tables = (
             [Measure(*name, heads[0]) for name in by_task.get(task, ()) if has(own, *name)]
             for by_task in (IN_FIGURES, IN_TABLES)
@@ -236,6 +200,7 @@ def comparisons(metrics: pd.DataFrame, task: str, config: Mapping[str, Any]) -> 
                 strict=[Measure("strict", *description.primary["strict"], head) for head in heads],
                 more=beside,
                 in_tables=in_tables,
+                one_of_several=[name for name, _ in pairs].count(dataset) > 1,
             )
             for condition in conditions
         ]
@@ -244,13 +209,18 @@ def comparisons(metrics: pd.DataFrame, task: str, config: Mapping[str, Any]) -> 
 
 
 def paired_regimes(rows: pd.DataFrame) -> Iterator[tuple[str, dict[str, str]]]:
-    """Yield each dataset with {protocol: regime}, in the order of the table."""
+    """Yield each dataset with {protocol: regime}, in the order of the table.
+
+    Where strict has several regimes and legacy one, that one stands beside each of them.
+    """
     for dataset in rows["dataset"].unique():
         own = rows[rows["dataset"] == dataset]
         legacy, strict = (
             list(own.loc[own["protocol"] == protocol, "regime"].unique())
             for protocol in ("legacy", "strict")
         )
+        if len(legacy) == 1:
+            legacy *= max(len(strict), 1)
         for one, other in zip_longest(legacy, strict):
             pair = {"legacy": one, "strict": other}
             yield dataset, {key: value for key, value in pair.items() if value is not None}

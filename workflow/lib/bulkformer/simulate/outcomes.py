@@ -64,7 +64,14 @@ def outcomes(
     wells = outcomes_perturbation.draw_wells(lines, n_programs)
     levels = outcomes_perturbation.draw_levels(wells, lines, measured, stream("perturbation"))
     outcomes_perturbation.write_l1000(
-        gctx, profiles, landmarks, perturbagens, wells, measured, levels
+        gctx,
+        profiles,
+        landmarks,
+        perturbagens,
+        wells,
+        measured,
+        levels,
+        outcomes_lines.DRUG_SMILES,
     )
     outcomes_perturbation.write_prnet(prnet, wells, measured, levels, stream("prnet"))
     shifts = {well.name: [well.program, well.shift] for well in wells if well.dose == "10"}

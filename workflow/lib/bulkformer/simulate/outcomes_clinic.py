@@ -11,7 +11,9 @@ from bulkformer.files import atomic
 from bulkformer.simulate.outcomes_workbook import write_workbook
 
 ENDPOINTS = ["OS", "DSS", "DFI", "PFI"]
-LOG_HAZARD = 1.0  # for one standard deviation of the program
+LOG_HAZARD = 1.2  # for one standard deviation of the program
+LOG_HAZARD_OF_AGE = 0.03  # a year
+STAGES = ["Stage I", "Stage IIA", "Stage IIIB", "Stage IV", None]  # says nothing of the hazard
 BASELINE_DAYS = 900.0  # median survival of an average patient
 FOLLOW_UP_DAYS = (300.0, 3000.0)
 SHARE_OF_DISEASE_DEATHS = 0.85
@@ -33,7 +35,9 @@ def write_tcga_cdr(path: Path, samples: pd.DataFrame, rng: np.random.Generator) 
     within = activity - pd.DataFrame(activity).groupby(tumours["study_id"]).transform("mean")
     program = int(within.to_numpy().std(axis=0).argmax())
     standard = (activity[:, program] - activity[:, program].mean()) / activity[:, program].std()
-    rate = np.log(2) / BASELINE_DAYS * np.exp(LOG_HAZARD * standard)
+    age = rng.integers(30, 86, len(tumours))
+    log_hazard = LOG_HAZARD * standard + LOG_HAZARD_OF_AGE * (age - age.mean())
+    rate = np.log(2) / BASELINE_DAYS * np.exp(log_hazard)
     died = rng.exponential(1 / rate)
     progressed = died * rng.uniform(0.3, 0.95, len(died))
     left = rng.uniform(*FOLLOW_UP_DAYS, len(died))
@@ -41,6 +45,7 @@ def write_tcga_cdr(path: Path, samples: pd.DataFrame, rng: np.random.Generator) 
 
     times = [f"{name}.time" for name in ENDPOINTS]
     header = [None, "bcr_patient_barcode", "type", "age_at_initial_pathologic_diagnosis", "gender"]
+    header += ["ajcc_pathologic_tumor_stage", "clinical_stage"]
     header += [name for pair in zip(ENDPOINTS, times, strict=True) for name in pair]
     rows: list[list[object]] = [[*header, "Redaction"]]
     for n, patient in enumerate(tumours["patient_id"]):
@@ -55,14 +60,17 @@ def write_tcga_cdr(path: Path, samples: pd.DataFrame, rng: np.random.Generator) 
             values[1] = UNAVAILABLE
         if n == NO_FOLLOW_UP:
             values[1::2] = [0 if value != UNAVAILABLE else value for value in values[1::2]]
-        age = int(rng.integers(30, 86))
         gender = "FEMALE" if rng.random() < 0.5 else "MALE"
+        stage = STAGES[int(rng.integers(len(STAGES)))]
+        staged = [UNAVAILABLE, stage] if n % 4 == 0 else [stage or UNAVAILABLE, UNAVAILABLE]
         code = tumours["study_id"][n].removeprefix("TCGA-")
         redaction = "Redacted" if n == REDACTED else None
-        rows.append([n + 1, patient, code, age, gender, *values, redaction])
+        about = [n + 1, patient, code, int(age[n]), gender, *staged]
+        rows.append([*about, *values, redaction])
     for n in range(2):
-        unseen = ["BRCA", 61, "FEMALE", 0, 500 + n, 0, 500 + n, UNAVAILABLE, UNAVAILABLE]
-        rows.append([len(rows), f"TCGA-ZZ-9{n:03d}", *unseen, 0, 500 + n, None])
+        about = ["BRCA", 61, "FEMALE", "Stage X", None]
+        unseen = [0, 500 + n, 0, 500 + n, UNAVAILABLE, UNAVAILABLE, 0, 500 + n, None]
+        rows.append([len(rows), f"TCGA-ZZ-9{n:03d}", *about, *unseen])
     notes = [["Endpoint", "Recommendation"], ["OS", "simulated"]]
     write_workbook(path, {"TCGA-CDR": rows, "TCGA-CDR-Notes": notes})
     return program

@@ -18,7 +18,20 @@ EFFECT_NOISE = 0.08
 MISSING_CELLS = 25
 LN_IC50_SLOPE = 0.9  # for one standard deviation of the program
 LN_IC50_NOISE = 0.4
-DRUGS = 10
+# Structures of the drugs, which no other compound of the universe has. No two share a scaffold,
+# and each drug acts by a program of its own: what is learned of some says nothing of the others.
+DRUG_SMILES = {
+    "Venetoclax": "CCc1ccccc1O",
+    "ABT-737": "Cc1ccc2ccccc2c1",
+    "Simulatin-3": "OC1CCCCC1C",
+    "Simulatin-4": "Cc1ccncc1N",
+    "Simulatin-5": "CC1CCOCC1",
+    "Simulatin-6": "Cc1csc(N)n1",
+    "Simulatin-7": "Cc1c[nH]c2ccccc12",
+    "Simulatin-8": "O=C1CCCN1C",
+    "Simulatin-9": "Cc1ccc(cc1)-c1ccccc1F",
+    "Simulatin-10": "CCC(CC)C(=O)NCCO",
+}
 
 # DepMap does not know the SIDM id of these lines, but the passports know their ACH id.
 WITHOUT_SANGER_ID = slice(5, 9)
@@ -116,15 +129,16 @@ def write_gdsc(
     """
     activity = np.stack(lines["activity"].tolist())
     standard = (activity - activity.mean(axis=0)) / activity.std(axis=0)
-    name = ["Venetoclax", "ABT-737", *(f"Simulatin-{n}" for n in range(3, DRUGS + 1))]
-    first = [2001 + n for n in range(DRUGS)]
-    program = [n % activity.shape[1] for n in range(DRUGS)]
-    mean = rng.normal(2.0, 1.5, DRUGS)
+    name = list(DRUG_SMILES)
+    first = [2001 + n for n in range(len(name))]
+    program = [n % activity.shape[1] for n in range(len(name))]
+    mean = rng.normal(2.0, 1.5, len(name))
     # (drug, id, spelling) by screen
     screens = {
         "GDSC1": [(0, 2101, "Venotoclax"), (1, first[1], "ABT737")]
         + [(n, first[n], name[n]) for n in range(3, 7)],
-        "GDSC2": [(n, first[n], name[n]) for n in range(DRUGS)] + [(2, 2103, f"{name[2]} (50 uM)")],
+        "GDSC2": [(n, first[n], name[n]) for n in range(len(name))]
+        + [(2, 2103, f"{name[2]} (50 uM)")],
     }
     header = ["DATASET", "NLME_RESULT_ID", "NLME_CURVE_ID", "COSMIC_ID", "CELL_LINE_NAME"]
     header += ["SANGER_MODEL_ID", "TCGA_DESC", "DRUG_ID", "DRUG_NAME", "PUTATIVE_TARGET"]

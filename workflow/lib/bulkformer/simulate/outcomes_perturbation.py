@@ -1,9 +1,15 @@
-"""Perturbation profiles: L1000 as GCTX with its tables, and the same compounds as PRnet's H5AD."""
+"""Perturbation profiles: L1000 as GCTX with its tables, and the same compounds as PRnet's H5AD.
+
+A compound is a ring system with a group on it. The group says which program it shifts and which
+way, the ring system how strongly: so a compound whose ring system was never seen can be predicted
+from its structure, and one in a cell line that was never seen from itself.
+"""
 
 from __future__ import annotations
 
 import gzip
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,11 +23,14 @@ from bulkformer.simulate.writers import gzip_text, tab_line
 LANDMARKS = 978
 INFERRED = 0.25  # further genes for each landmark gene, which nobody may read
 CELL_LINES = 6
-COMPOUNDS = 8
+RINGS = {"c1ccccc1": 1.2, "c1ccc2ccccc2c1": 1.0, "c1ccsc1": 0.8, "C1CCCCC1": 0.6}  # strength
+GROUPS = {"S(=O)(=O)N": 1.0, "C(=O)O": 1.0, "C(F)(F)F": -1.0}  # which way its program is shifted
+COMPOUNDS = len(RINGS) * len(GROUPS)
+SALT = ".Cl"
 REPLICATES = 2
 TIMES_H = [6, 24]
 DOSES_UM = [1.0, 10.0]
-SHIFT = {1.0: 0.8, 10.0: 1.6}  # of the program, in units of activity
+SHIFT = {1.0: 0.8, 10.0: 1.6}  # of the program, in units of activity, for a ring of strength 1
 SOLVENT_WELLS, VECTOR_WELLS = 3, 2
 NOISE, PLATE_SPREAD, GENE_SPREAD = 0.25, 0.15, 1.5
 MISSING = -666
@@ -50,7 +59,7 @@ def draw_wells(lines: pd.DataFrame, n_programs: int) -> list[Well]:
 
     Every second plate has no solvent wells, so that its compounds must be compared with those of
     another plate of the same line and time. Controls have no dose (-666); one compound has two
-    ids, one dose is given in another unit.
+    ids, one of them its salt, and one dose is given in another unit.
     """
     wells: list[Well] = []
     for line in range(CELL_LINES):
@@ -70,12 +79,14 @@ def draw_wells(lines: pd.DataFrame, n_programs: int) -> list[Well]:
                         # Its second id stands on the second plates.
                         second = compound == 2 and replicate == 2
                         identity = f"BRD-K9{compound:04d}{'B' if second else 'A'}"
+                        ring = list(RINGS)[compound // len(GROUPS)]
+                        group = list(GROUPS)[compound % len(GROUPS)]
                         unit = "ug" if (line, compound, dose) == (0, 0, 1.0) else "um"
                         add(
-                            (identity, f"simulatin-{compound}", "trt_cp", f"{dose:g}", unit),
-                            program=compound % n_programs,
-                            shift=SHIFT[dose] * (-1) ** (compound // n_programs),
-                            smiles="C" * (compound + 1) + "O",
+                            (identity, f"perturbin-{compound}", "trt_cp", f"{dose:g}", unit),
+                            program=compound % len(GROUPS) % n_programs,
+                            shift=SHIFT[dose] * RINGS[ring] * GROUPS[group],
+                            smiles=ring + group + (SALT if second else ""),
                         )
                 add(("TRCN900001", "GENE0001", "trt_sh", "-666", "-666"))
                 if replicate == 1:
@@ -113,9 +124,12 @@ def write_l1000(
     wells: list[Well],
     genes: pd.DataFrame,
     levels: np.ndarray,
+    structures: Mapping[str, str] | None = None,
 ) -> None:
     """Write the matrix, gzipped, and its three tables; `genes` has entrez, symbol, landmark.
 
+    `structures`, SMILES by name, are of compounds that no profile is of: the list of perturbagens
+    names them too.
     The matrix has a profile that no table describes, the table one that the matrix lacks, and two
     values are -666. A column of the GCTX file is a profile, hence a row of its HDF5 matrix.
     """
@@ -164,9 +178,12 @@ def write_l1000(
         file.write(
             tab_line(["pert_id", "pert_iname", "pert_type", "canonical_smiles", "pubchem_cid"])
         )
+        for number, (name, smiles) in enumerate((structures or {}).items()):
+            identity = f"BRD-A9{number:04d}A"
+            file.write(tab_line([identity, name.lower(), "trt_cp", smiles, "-666"]))
         listed = {well.perturbagen_id: well for well in wells}
         for identity, well in sorted(listed.items()):
-            restricted = identity.endswith("0007A")
+            restricted = identity.endswith(f"{COMPOUNDS - 1:04d}A")
             smiles = "restricted" if restricted else well.smiles
             file.write(tab_line([identity, well.name, well.kind, smiles, "-666"]))
 

@@ -34,6 +34,7 @@ COMPOUNDS = {"drug": "DRUG_ID", "name": "DRUG_NAME"}
 STRUCTURES = ["pubchem_cid", "inchikey", "smiles"]
 CURVES_KEY = "outcomes.response.curve_columns"
 COMPOUNDS_KEY = "outcomes.response.compound_columns"
+STRUCTURES_KEY = "outcomes.response.structure_columns"
 
 # Misspellings in the releases, as `normal_name` spells them.
 MISSPELT = {"venotoclax": "venetoclax"}
@@ -114,10 +115,14 @@ def read_compounds(format: str, path: Path, columns: Mapping[str, str]) -> pd.Da
     return clean_structures(table)
 
 
-def read_structures(path: Path) -> pd.DataFrame:
-    """Read reviewed structures: name and pubchem_cid, inchikey, smiles as far as they are known."""
-    optional = {name: name for name in STRUCTURES}
-    table = clean_structures(read_fields(path, {"name": "name"}, optional))
+def read_structures(path: Path, columns: Mapping[str, str] | None = None) -> pd.DataFrame:
+    """Read structures: name and pubchem_cid, inchikey, smiles as far as they are known.
+
+    `columns` map these to the table's own names, as for pert_info of L1000.
+    """
+    theirs = {name: (columns or {}).get(name, name) for name in ["name", *STRUCTURES]}
+    required = {"name": theirs.pop("name")}
+    table = clean_structures(read_fields(path, required, theirs, STRUCTURES_KEY))
     unnamed = table["name"].isna().to_numpy()
     if unnamed.any():
         raise InputError(f"{path}: row {int(unnamed.argmax()) + 1} of the data has no name")
@@ -125,13 +130,17 @@ def read_structures(path: Path) -> pd.DataFrame:
 
 
 def clean_structures(table: pd.DataFrame) -> pd.DataFrame:
-    """Return `table` with None for a CID that is not one number and for what is no InChIKey."""
+    """Return `table` with None for a CID that is not one number and for what is no InChIKey.
+
+    Nor is "restricted" a SMILES: so L1000 says that a structure may not be shown.
+    """
     cids = [value.removesuffix(".0") if value else "" for value in table["pubchem_cid"]]
     return table.assign(
         pubchem_cid=[cid if cid.isdigit() else None for cid in cids],
         inchikey=[
             value if value and INCHIKEY.fullmatch(value) else None for value in table["inchikey"]
         ],
+        smiles=[None if value == "restricted" else value for value in table["smiles"]],
     )
 
 

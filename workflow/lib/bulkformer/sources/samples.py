@@ -49,6 +49,12 @@ TCGA_SAMPLE_TYPES = {
 BARCODE = re.compile(r"^TCGA[-.](\w{2})[-.](\w{4})(?:[-.](\d{2})[A-Z]?(?:[-.].*)?)?$")
 
 
+def patient_of(barcode: str | None) -> str | None:
+    """Return the patient of a TCGA barcode with dashes; other identifiers as they are."""
+    match = BARCODE.match(barcode or "")
+    return f"TCGA-{match[1]}-{match[2]}" if match else barcode
+
+
 def parse_columns(text: str, place: str = "cohorts table, sample_columns") -> dict[str, str]:
     """Return {our name: their name} of "ours=theirs;ours=theirs".
 

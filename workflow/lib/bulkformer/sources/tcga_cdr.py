@@ -19,6 +19,13 @@ from bulkformer.sources.workbook import read_sheet
 
 SHEET = "TCGA-CDR"
 NAMES = {"patient_id": "bcr_patient_barcode", "cancer": "type", "redaction": "Redaction"}
+COVARIATES = {
+    "patient_id": NAMES["patient_id"],
+    "age": "age_at_initial_pathologic_diagnosis",
+    "sex": "gender",
+    "stage": "ajcc_pathologic_tumor_stage",
+    "clinical_stage": "clinical_stage",
+}
 FORMATS = ["tcga_cdr", "table"]
 
 
@@ -65,3 +72,30 @@ def read_endpoints(
                 "event is 1 and its absence 0"
             )
     return result
+
+
+def read_covariates(format: str, path: Path, columns: Mapping[str, str]) -> pd.DataFrame:
+    """Read what was known at diagnosis, one row a row of the file.
+
+    Parameters
+    ----------
+    format, path : as those of `read_endpoints`; a "table" has patient_id, and those of age, sex,
+        stage and clinical_stage that there are, under the names that `columns` maps them to
+
+    Returns
+    -------
+    patient_id, sex, stage, clinical_stage (str or None) and float age (years, NaN if unknown).
+    """
+    if format == "tcga_cdr":
+        sheet = read_sheet(path, SHEET, list(COVARIATES.values()))
+        table = pd.DataFrame(
+            {ours: nothing_to_none(sheet[theirs]) for ours, theirs in COVARIATES.items()},
+            dtype=object,
+        )
+    elif format == "table":
+        required = {name: columns.get(name, name) for name in ["patient_id", *columns]}
+        optional = {name: name for name in COVARIATES if name not in required}
+        table = read_fields(path, required, optional, "outcomes.clinical.columns")
+    else:
+        raise InputError(f"clinical format '{format}' is unknown; known are {', '.join(FORMATS)}")
+    return table[list(COVARIATES)].assign(age=numbers(table, "age", path))

@@ -4,25 +4,42 @@ Folds and labels come from the frozen manifest, vectors from the embed stage; ro
 sample id, never by position. No number is computed here: the metrics step reads the predictions.
 """
 
-import hashlib
 import json
 import sys
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
+import pyarrow.compute as pc
 from typer import Option
 
 from bulkformer.cli import command
 from bulkformer.errors import InputError
-from bulkformer.evaluate.heads import HeadSettings, TrainingRows, fit_head
-from bulkformer.evaluate.records import pair, read_columns
+from bulkformer.evaluate.heads import HeadSettings
+from bulkformer.evaluate.records import pair
 from bulkformer.evaluate.splits import read_manifest
+from bulkformer.evaluate.tasks.disease_annotation_fits import (
+    PERMUTED,
+    Fit,
+    list_fits,
+    run_fits,
+)
+from bulkformer.evaluate.tasks.disease_annotation_further import (
+    FEW_SHOT,
+    PROBE,
+    STUDIES,
+    probe_name,
+)
+from bulkformer.evaluate.tasks.disease_annotation_samples import read_samples
 from bulkformer.evaluate.tasks.disease_annotation_scores import PREDICTIONS, heads
 from bulkformer.files import write_table
+
+# A model with heads of its own has the same vectors as one without: few-shot curves, held-out
+# studies and probes, which ask about vectors, would say nothing new of it. These heads are asked
+# nevertheless, as they say what knowing nothing scores; permuted labels are none to probe for.
+CONTROLS = ("majority", PERMUTED)
 
 
 def disease_annotation(
@@ -35,133 +52,76 @@ def disease_annotation(
     seed: Annotated[int, Option()],
     output: Annotated[Path, Option()],
     head: Annotated[list[str] | None, Option(help="Heads in place of the protocol's own.")] = None,
+    threads: Annotated[int, Option(help="Processes that share the fits, if they are many.")] = 1,
 ) -> None:
     """Predict the label of every sample by heads that never saw its fold."""
     chosen = json.loads(settings)
-    head_settings = HeadSettings(chosen["legacy"]["components"], chosen[protocol]["trees"])
+    head_settings = HeadSettings(
+        chosen["legacy"]["components"], chosen[protocol]["trees"], chosen["variable_genes"]
+    )
     rows = read_manifest(split, "disease_annotation", protocol)
     paths = pair(cohort, embeddings, "--embeddings")
-    targets = {dataset["name"]: dataset["label"] for dataset in chosen["datasets"]}
+    fits, about = [], []
+    known = rows.group_by(["dataset", "regime"]).aggregate([]).to_pylist()
+    places = sorted((place["dataset"], place["regime"]) for place in known)
+    for dataset, regime in places:
+        wanted, few_shot = _heads(protocol, regime, chosen, head)
+        if not wanted or regime == FEW_SHOT:  # fitted together with the grouped folds
+            continue
+        manifest = rows.filter(
+            pc.and_(pc.equal(rows["dataset"], dataset), pc.equal(rows["regime"], regime))
+        )
+        if (dataset, FEW_SHOT) not in places:
+            few_shot = {}
+        samples = read_samples(manifest, paths, strict=protocol == "strict")
+        own = list(list_fits(samples, manifest, regime, wanted, few_shot, seed))
+        fits += own
+        about += [{"dataset": dataset, "target_id": _target(chosen, dataset, regime)}] * len(own)
+        print(f"{dataset}, {regime}: {len(samples.row)} samples, {len(own)} fits", file=sys.stderr)
     parts = []
-    for dataset in sorted(set(rows["dataset"].to_pylist())):
-        manifest = rows.filter(pa.array(_is(rows["dataset"], dataset)))
-        samples = _samples(manifest, paths, strict=protocol == "strict")
-        for name in head or heads(protocol, chosen):
-            constant = {
-                "task": "disease_annotation",
-                "dataset": dataset,
-                "protocol": protocol,
-                "regime": manifest["regime"][0].as_py(),
-                "model": model,
-                "head": name,
-                "seed": seed,
-                "target_id": targets[dataset],
-                "classes": json.dumps(samples.classes),
-            }
-            parts += _out_of_fold(samples, manifest, name, head_settings, seed, constant)
-        print(f"{dataset}: {len(samples.sample_id)} samples", file=sys.stderr)
+    constant = {"task": "disease_annotation", "protocol": protocol, "model": model, "seed": seed}
+    answers = run_fits(fits, head_settings, threads)
+    for (fit, probabilities, trials), place in zip(answers, about, strict=True):
+        parts += _tables(fit, probabilities, constant | place | {"tuning_trials": trials})
     write_table(output, pa.concat_tables(parts).unify_dictionaries())
 
 
-@dataclass(frozen=True)
-class Samples:
-    """The samples of a dataset, sorted by id: arrays [n], and `vectors` [n, d].
-
-    `bound` are codes of what neither outer nor inner folds may split: the group under the strict
-    protocol, the sample itself under the legacy one.
-    """
-
-    sample_id: np.ndarray
-    group: np.ndarray
-    study: np.ndarray
-    labels: np.ndarray
-    bound: np.ndarray
-    vectors: np.ndarray
-    classes: list[str]
+def _heads(
+    protocol: str, regime: str, chosen: Mapping[str, Any], own: Sequence[str] | None
+) -> tuple[Sequence[str], dict[str, Sequence[float]]]:
+    """Return the heads of a regime, and which of them meets which shares of training groups."""
+    further = [head for head in own if head in CONTROLS] if own else [chosen["further"]["head"]]
+    if regime.startswith(PROBE):
+        return [head for head in further if head != PERMUTED], {}
+    if regime == STUDIES:
+        return further, {}
+    shares = chosen["further"]["few_shot"] if protocol == "strict" else []
+    few_shot = dict.fromkeys(further, shares) if shares else {}
+    return own or heads(protocol, chosen), few_shot
 
 
-def _samples(manifest: pa.Table, paths: dict[str, Path], strict: bool) -> Samples:
-    """Join the units of the manifest with their vectors.
-
-    Raises InputError if a sample has no vector, or one that is not finite.
-    """
-    units = manifest.filter(pa.array(manifest["repeat"].to_numpy() == 0)).sort_by("unit")
-    ids = np.array(units["unit"].to_pylist())
-    cohort = units["cohort"][0].as_py()
-    path = paths.get(cohort)
-    if path is None:
-        raise InputError(f"no --embeddings for cohort '{cohort}', which the manifest names")
-    columns = read_columns(path, ["sample_id"], ["study_id"])
-    position = {sample_id: row for row, sample_id in enumerate(columns["sample_id"])}
-    absent = [sample_id for sample_id in ids if sample_id not in position]
-    if absent:
+def _target(chosen: Mapping[str, Any], dataset: str, regime: str) -> str:
+    """Return the sample column that is predicted: what is probed for, or the label."""
+    probed = {probe_name(column): column for column in chosen["further"]["probes"]}
+    labels = {each["name"]: each["label"] for each in chosen["datasets"]}
+    if dataset not in labels:
         raise InputError(
-            f"{path}: {len(absent)} samples of the manifest have no vector, first '{absent[0]}'; "
-            "run the embed stage again"
+            f"the manifest has a dataset '{dataset}', evaluate.disease_annotation.datasets only "
+            f"{', '.join(labels)}; make the split again"
         )
-    order = np.array([position[sample_id] for sample_id in ids])
-    column = pq.read_table(path, columns=["embedding"])["embedding"].combine_chunks()
-    vectors = column.flatten().to_numpy().reshape(len(column), -1)[order]
-    bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
-    if len(bad):
-        raise InputError(
-            f"{path}: the vector of sample '{ids[bad[0]]}' is not finite; run the embed stage again"
-        )
-    group = np.array(units["group"].to_pylist())
-    classes, labels = np.unique(units["stratum"].to_pylist(), return_inverse=True)
-    return Samples(
-        sample_id=ids,
-        group=group,
-        study=np.array([columns["study_id"][row] for row in order], dtype=object),
-        labels=labels,
-        bound=np.unique(group if strict else ids, return_inverse=True)[1],
-        vectors=vectors,
-        classes=classes.tolist(),
-    )
+    return probed.get(regime, labels[dataset])
 
 
-def _out_of_fold(
-    samples: Samples,
-    manifest: pa.Table,
-    head: str,
-    settings: HeadSettings,
-    seed: int,
-    constant: dict[str, Any],
-) -> list[pa.Table]:
-    """Fit `head` once a fold and repeat; return the predictions of the rows left out."""
-    parts = []
-    for repeat in sorted(set(manifest["repeat"].to_pylist())):
-        rows = manifest.filter(pa.array(manifest["repeat"].to_numpy() == repeat)).sort_by("unit")
-        if rows["unit"].to_pylist() != samples.sample_id.tolist():
-            raise InputError(f"the manifest's repeat {repeat} holds other samples; make it again")
-        fold_of = rows["fold"].to_numpy()
-        for fold in np.unique(fold_of):
-            train, test = np.flatnonzero(fold_of != fold), np.flatnonzero(fold_of == fold)
-            training = TrainingRows(
-                samples.vectors[train],
-                samples.labels[train],
-                samples.bound[train],
-                samples.study[train],
-                len(samples.classes),
-            )
-            fitted = fit_head(head, training, settings, _seed(seed, head, repeat, fold))
-            probabilities = fitted.predict(samples.vectors[test], samples.study[test])
-            about = constant | {"repeat": repeat, "fold": int(fold)}
-            parts.append(_table(samples, test, probabilities, about))
-    return parts
-
-
-def _seed(*words: object) -> int:
-    """Return a seed below 2³² that is the same for every model and differs between folds."""
-    digest = hashlib.blake2b("|".join(map(str, words)).encode(), digest_size=4).digest()
-    return int.from_bytes(digest, "little")
-
-
-def _table(
-    samples: Samples, test: np.ndarray, probabilities: np.ndarray, constant: dict[str, Any]
-) -> pa.Table:
-    """Lay predictions out as rows of predictions.parquet."""
+def _tables(fit: Fit, probabilities: np.ndarray, constant: dict[str, Any]) -> list[pa.Table]:
+    """Lay predictions out as rows of predictions.parquet, once a condition that they answer."""
+    samples, test = fit.samples, fit.test
     classes = np.array(samples.classes, dtype=object)
+    constant |= {
+        "head": fit.head,
+        "repeat": fit.repeat,
+        "fold": fit.fold,
+        "classes": json.dumps(samples.classes),
+    }
     columns = {name: [value] * len(test) for name, value in constant.items()} | {
         "sample_id": samples.sample_id[test].tolist(),
         "group": samples.group[test].tolist(),
@@ -169,21 +129,22 @@ def _table(
         "y_true": classes[samples.labels[test]].tolist(),
         "y_pred": classes[probabilities.argmax(axis=1)].tolist(),
         "probabilities": pa.FixedSizeListArray.from_arrays(
-            pa.array(probabilities.astype(np.float32).ravel()), len(samples.classes)
+            pa.array(probabilities.ravel()), len(samples.classes)
         ).cast(PREDICTIONS.field("probabilities").type),
     }
-    arrays = []
-    for field in PREDICTIONS:
-        values = columns[field.name]
-        if pa.types.is_dictionary(field.type):
-            arrays.append(pa.array(values, pa.string()).dictionary_encode())
-        else:
-            arrays.append(values if isinstance(values, pa.Array) else pa.array(values, field.type))
-    return pa.table(arrays, schema=PREDICTIONS)
-
-
-def _is(column: pa.ChunkedArray, value: str) -> np.ndarray:
-    return np.array([each == value for each in column.to_pylist()])
+    tables = []
+    for regime, condition in fit.places:
+        columns |= {"regime": [regime] * len(test), "condition": [condition] * len(test)}
+        arrays = []
+        for field in PREDICTIONS:
+            values = columns[field.name]
+            if pa.types.is_dictionary(field.type):
+                arrays.append(pa.array(values, pa.string()).dictionary_encode())
+            else:
+                is_array = isinstance(values, pa.Array)
+                arrays.append(values if is_array else pa.array(values, field.type))
+        tables.append(pa.table(arrays, schema=PREDICTIONS))
+    return tables
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ class Repeat:
     """Out-of-fold predictions of one repeat, all arrays in the order of sorted sample ids.
 
     `group` and `study` are codes [n] (study -1 where unknown), `truth` and `told` class codes [n],
-    `probabilities` [n, C].
+    `probabilities` [n, C], `trials` [n] the settings that were tuned over.
     """
 
     fold: np.ndarray
@@ -20,6 +20,7 @@ class Repeat:
     truth: np.ndarray
     told: np.ndarray
     probabilities: np.ndarray
+    trials: np.ndarray
 
 
 def read_repeats(rows: pa.Table, classes: list[str]) -> tuple[dict[int, Repeat], list[str]]:
@@ -47,5 +48,6 @@ def read_repeats(rows: pa.Table, classes: list[str]) -> tuple[dict[int, Repeat],
             truth=codes("y_true", "y_true"),
             told=codes("y_pred", "y_true"),
             probabilities=probabilities.reshape(len(one), len(classes)),
+            trials=one["tuning_trials"].to_numpy(),
         )
     return repeats, groups

@@ -17,17 +17,24 @@ import pyarrow.parquet as pq
 from bulkformer.evaluate import measures
 from bulkformer.evaluate.statistics import Estimate, defined
 from bulkformer.evaluate.task import Score, Scoring, Task
+from bulkformer.evaluate.tasks.disease_annotation_auc import controls_of, disease_auc_sums
 from bulkformer.evaluate.tasks.disease_annotation_repeats import Repeat, read_repeats
+from bulkformer.evaluate.tasks.disease_annotation_units import units_of_folds
+from bulkformer.evaluate.units import UnitScores
 
 NAME = pa.dictionary(pa.int32(), pa.string())
 # One row a tested sample, head and repeat. `probabilities` are in the order of `classes`, which is
-# the same for all rows of a dataset; a class that a training fold lacked has probability 0.
+# the same for all rows of a dataset and regime; a class that a training fold lacked has probability
+# 0. `condition` names the share of training groups where heads saw no more, and `tuning_trials` how
+# many settings of the head were tried in inner folds. The head permuted_labels predicts permuted
+# labels: its y_true are those.
 PREDICTIONS = pa.schema(
     [
         ("task", NAME),
         ("dataset", NAME),
         ("protocol", NAME),
         ("regime", NAME),
+        ("condition", NAME),
         ("model", NAME),
         ("head", NAME),
         ("fold", pa.int32()),
@@ -39,11 +46,12 @@ PREDICTIONS = pa.schema(
         ("target_id", NAME),
         ("y_true", NAME),
         ("y_pred", NAME),
+        ("tuning_trials", pa.int32()),
         ("classes", NAME),
         ("probabilities", pa.list_(pa.float32())),
     ]
 )
-CONTROL_LABELS = frozenset({"control", "healthy", "normal"})
+HEADLINE = {"legacy": "random_folds", "strict": "grouped_folds"}  # by which models are ranked
 MEASURES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "macro_f1": measures.macro_f1,
     "weighted_f1": measures.weighted_f1,
@@ -54,32 +62,57 @@ MEASURES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 
 
 def score(predictions: pq.ParquetFile, scoring: Scoring) -> Iterator[Score]:
-    """Score each dataset, regime and head over all repeats, each repeat, and each fold."""
-    table = predictions.read().unify_dictionaries()
-    keys = table.select(["dataset", "regime", "head"]).group_by(["dataset", "regime", "head"])
-    for key in sorted(keys.aggregate([]).to_pylist(), key=lambda row: tuple(row.values())):
-        chosen = np.logical_and.reduce([_equals(table, name, value) for name, value in key.items()])
-        rows = table.filter(pa.array(chosen))
-        classes = json.loads(rows["classes"][0].as_py())
-        repeats, groups = read_repeats(rows, classes)
-        kind = scoring.group_kinds[key["dataset"], key["regime"]]
-        scorer = _Scorer(scoring, key, kind, classes, len(groups))
+    """Score each dataset, regime, condition and head over all repeats.
+
+    What models are ranked by is scored for each repeat and fold as well.
+    """
+    for scorer, repeats in _scorers(predictions, scoring):
         yield from scorer.scores(list(repeats.values()), repeat=None)
+        if not scorer.is_headline:
+            continue
         for number, repeat in repeats.items():
             if len(repeats) > 1:
                 yield from scorer.scores([repeat], repeat=number)
             yield from scorer.folds(repeat, number)
 
 
+def units(predictions: pq.ParquetFile, scoring: Scoring) -> Iterator[UnitScores]:
+    """Yield the scores of single folds."""
+    for scorer, repeats in _scorers(predictions, scoring):
+        for number, repeat in repeats.items() if scorer.is_headline else ():
+            yield from units_of_folds(scorer.folds(repeat, number))
+
+
+def _scorers(
+    predictions: pq.ParquetFile, scoring: Scoring
+) -> "Iterator[tuple[_Scorer, dict[int, Repeat]]]":
+    """Yield what scores each dataset, regime, condition and head, with the repeats to score."""
+    table = predictions.read().unify_dictionaries()
+    names = ["dataset", "regime", "condition", "head"]
+    keys = table.select(names).group_by(names).aggregate([]).to_pylist()
+    for key in sorted(keys, key=lambda row: tuple(value or "" for value in row.values())):
+        chosen = np.logical_and.reduce([_equals(table, name, value) for name, value in key.items()])
+        rows = table.filter(pa.array(chosen))
+        classes = json.loads(rows["classes"][0].as_py())
+        repeats, groups = read_repeats(rows, classes)
+        kind = scoring.group_kinds[key["dataset"], key["regime"]]
+        yield _Scorer(scoring, key, kind, classes, len(groups)), repeats
+
+
 @dataclass(frozen=True)
 class _Scorer:
-    """Makes the scores of one dataset, regime and head."""
+    """Makes the scores of one dataset, regime, condition and head."""
 
     scoring: Scoring
-    key: Mapping[str, str]
+    key: Mapping[str, str | None]
     kind: str
     classes: Sequence[str]
     n_groups: int
+
+    @property
+    def is_headline(self) -> bool:
+        """Return whether models are ranked by these folds."""
+        return self.key["regime"] in HEADLINE.values()
 
     def scores(self, repeats: Sequence[Repeat], repeat: int | None) -> Iterator[Score]:
         """Score repeats together: every value is the mean over them."""
@@ -105,7 +138,9 @@ class _Scorer:
         for metric, measure in MEASURES.items():
             yield row(metric, "pooled", pooled.estimate(measure))
             yield row(metric, "fold_mean", by_fold.estimate(_mean_over_folds(measure)))
-        for code, name in enumerate(self.classes):
+        trials = [float(each.trials.max()) for each in repeats]
+        yield row("tuning_trials", "fold_mean", Estimate(float(np.mean(trials))))
+        for code, name in enumerate(self.classes if self.is_headline else ()):
             estimate = pooled.estimate(lambda sums, c=code: measures.class_f1(sums)[..., c])
             members = repeats[0].truth == code
             yield row(
@@ -179,19 +214,12 @@ class _Scorer:
     ) -> Iterator[Score]:
         """AUC of "not a control" within folds, and within studies that have both.
 
-        Scores of two folds are never ranked together: each fold has a head of its own, and one that
-        knows nothing is the less certain of disease the more of it its fold took from training.
         Folds and studies weigh as much as they have samples; the interval resamples studies.
         """
-        controls = [c for c, name in enumerate(self.classes) if name.lower() in CONTROL_LABELS]
+        controls = controls_of(self.classes)
         if not controls:
             return
-        by_fold, by_study = [], []
-        for each in repeats:
-            disease = ~np.isin(each.truth, controls)
-            likely = 1 - each.probabilities[:, controls].astype(np.float64).sum(axis=1)
-            by_fold.append(_auc_sums(likely, disease, each.fold, each.fold))
-            by_study.append(_auc_sums(likely, disease, each.fold, each.study))
+        by_fold = [disease_auc_sums(each, controls, each.fold) for each in repeats]
         over_folds = np.array([sums.sum(axis=0) for sums in by_fold])
         yield row(
             "disease_auc",
@@ -200,6 +228,7 @@ class _Scorer:
             n=int(over_folds[0, 1]),
             ci_unit=None,
         )
+        by_study = [disease_auc_sums(each, controls, each.study) for each in repeats]
         both = np.any([sums[:, 1] > 0 for sums in by_study], axis=0)
         if both.any():
             by_study = [sums[both] for sums in by_study]
@@ -211,24 +240,6 @@ class _Scorer:
                 n_groups=int(both.sum()),
                 ci_unit="study",
             )
-
-
-def _auc_sums(
-    likely: np.ndarray, disease: np.ndarray, fold: np.ndarray, part: np.ndarray
-) -> np.ndarray:
-    """Return the sums of n AUC and of n over the folds of each part, [n_parts, 2].
-
-    A fold in which a part lacks cases or controls has no AUC and adds nothing; neither do samples
-    of no part (-1).
-    """
-    sums = np.zeros((int(part.max()) + 1, 2))
-    for number in range(len(sums)):
-        for one in np.unique(fold[part == number]):
-            rows = (part == number) & (fold == one)
-            area = measures.auc(likely[rows], disease[rows])
-            if np.isfinite(area):
-                sums[number] += rows.sum() * area, rows.sum()
-    return sums
 
 
 def _mean_over_folds(
@@ -251,9 +262,12 @@ def _ratio(sums: np.ndarray) -> np.ndarray:
         return sums[..., 0] / sums[..., 1]
 
 
-def _equals(table: pa.Table, name: str, value: str) -> np.ndarray:
+def _equals(table: pa.Table, name: str, value: str | None) -> np.ndarray:
     column = table[name].combine_chunks()
-    return column.indices.to_numpy() == column.dictionary.to_pylist().index(value)
+    if value is None:
+        return column.is_null().to_numpy(zero_copy_only=False)
+    codes = column.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+    return codes == column.dictionary.to_pylist().index(value)
 
 
 def heads(protocol: str, settings: Mapping[str, Any]) -> Sequence[str]:
@@ -269,4 +283,8 @@ TASK = Task(
     predictions=PREDICTIONS,
     heads=heads,
     score=score,
+    units=units,
+    paired={"legacy": "weighted_f1", "strict": "macro_f1"},
+    null="majority",
+    ranked=HEADLINE,
 )

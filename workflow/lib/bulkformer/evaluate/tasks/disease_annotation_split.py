@@ -1,11 +1,13 @@
 """Freezes the folds of disease, cancer and tissue annotation, for both protocols.
 
 Legacy: every labelled sample, random stratified folds; normals, repeated aliquots and samples of
-one study lie on both sides, as in the paper. Strict: one primary aliquot a patient, whole groups.
+one study lie on both sides, as in the paper. Strict: one primary aliquot a patient, whole groups;
+then studies held out one by one, and probes for what else the vectors tell.
 """
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,7 +17,13 @@ from typer import Option
 
 from bulkformer.cli import command
 from bulkformer.errors import InputError
-from bulkformer.evaluate.records import one_primary_per_patient, pair, read_kept, select
+from bulkformer.evaluate.records import (
+    Columns,
+    one_primary_per_patient,
+    pair,
+    read_kept,
+    select,
+)
 from bulkformer.evaluate.splits import (
     Units,
     assign_folds,
@@ -23,6 +31,11 @@ from bulkformer.evaluate.splits import (
     connected_groups,
     manifest,
     write_manifest,
+)
+from bulkformer.evaluate.tasks.disease_annotation_further import (
+    few_shot,
+    held_out_studies,
+    probes,
 )
 
 TASK = "disease_annotation"
@@ -47,18 +60,30 @@ def disease_annotation_split(
                 f"dataset '{dataset['name']}': no --samples for cohort '{dataset['cohort']}'"
             )
         path = paths[dataset["cohort"]]
-        tables += _folds(dataset, path, "legacy", chosen["legacy"]["folds"], 1, seed)
-        tables += _folds(
-            dataset, path, "strict", chosen["strict"]["folds"], chosen["strict"]["repeats"], seed
+        legacy, strict, further = chosen["legacy"], chosen["strict"], chosen["further"]
+        units, _ = _units(dataset, path, (), strict=False)
+        tables += _folds(units, dataset, path, "legacy", legacy["folds"], 1, seed)[1]
+        units, samples = _units(dataset, path, further["probes"], strict=True)
+        tested, folds = _folds(
+            units, dataset, path, "strict", strict["folds"], strict["repeats"], seed
         )
+        tables += folds + (few_shot(folds) if further["few_shot"] else [])
+        if tested.group_kind == "study" and further["held_out_studies"]:
+            tables += held_out_studies(tested, dataset["name"], further["held_out_studies"], seed)
+        tables += probes(units, samples, further["probes"], dataset["name"], strict["folds"], seed)
     write_manifest(output, tables)
 
 
 def _folds(
-    dataset: dict[str, Any], path: Path, protocol: str, folds: int, repeats: int, seed: int
-) -> list[pa.Table]:
-    """Return the manifest rows of one dataset and protocol, one table a repeat."""
-    units = _units(dataset, path, strict=protocol == "strict")
+    units: Units,
+    dataset: dict[str, Any],
+    path: Path,
+    protocol: str,
+    folds: int,
+    repeats: int,
+    seed: int,
+) -> tuple[Units, list[pa.Table]]:
+    """Return the units whose class can be tested, and their manifest rows, one table a repeat."""
     if protocol == "strict":
         bound, min_groups, what = units.group, MIN_STRICT_GROUPS, units.group_kind
     else:
@@ -84,7 +109,7 @@ def _folds(
         print(f"{name}: {n_folds} folds, as the smallest class has no more groups", file=sys.stderr)
     units = units.take([row for row, label in enumerate(units.stratum) if label in classes])
     bound = units.group if protocol == "strict" else units.unit
-    return [
+    return units, [
         manifest(
             units,
             assign_folds(units.stratum, bound, n_folds, np.random.default_rng([seed, repeat])),
@@ -99,17 +124,23 @@ def _folds(
     ]
 
 
-def _units(dataset: dict[str, Any], path: Path, strict: bool) -> Units:
-    """Return the labelled samples; a sample without a group key is a group of its own."""
+def _units(
+    dataset: dict[str, Any], path: Path, further: Sequence[str], strict: bool
+) -> tuple[Units, Columns]:
+    """Return the labelled samples, and the columns `further` of them; absent ones are all None.
+
+    A sample without a group key is a group of its own.
+    """
     label, group_by = dataset["label"], dataset["group_by"]
-    samples = read_kept(path, [label, group_by], ["patient_id", "sample_type"])
+    samples = read_kept(path, [label, group_by], ["patient_id", "sample_type", *further])
     samples = select(samples, [row for row, value in enumerate(samples[label]) if value])
     if strict and group_by == "patient_id":
         samples = select(samples, one_primary_per_patient(samples))
     ids = samples["sample_id"]
     groups = connected_groups(samples[group_by], ids)
     labels = [str(value) for value in samples[label]]
-    return Units(ids, groups, group_by.removesuffix("_id"), labels, [dataset["cohort"]] * len(ids))
+    cohorts = [dataset["cohort"]] * len(ids)
+    return Units(ids, groups, group_by.removesuffix("_id"), labels, cohorts), samples
 
 
 if __name__ == "__main__":

@@ -1,13 +1,11 @@
 """Hides values by fixed masks that all models share, and saves what each model predicts for them.
 
-A mask depends on the sample's id, the repeat and the seed, and on nothing else: not on the model,
-the order of samples, or which others are tested. A larger share hides what a smaller one hides,
-and more.
+A mask depends on the sample (or its study), the repeat and the seed, and on nothing else: not on
+the model, the order of samples, or which others are tested.
 """
 
 from __future__ import annotations
 
-import hashlib
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +15,6 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from safetensors import SafetensorError
-from safetensors.numpy import load_file
 from typer import Option
 
 from bulkformer.cli import command
@@ -26,6 +22,15 @@ from bulkformer.embed.registry import load
 from bulkformer.errors import InputError
 from bulkformer.evaluate.records import pair
 from bulkformer.evaluate.splits import read_manifest
+from bulkformer.evaluate.tasks.imputation_masks import (
+    PANEL,
+    RANDOM,
+    hidden_values,
+    most_variable,
+    plan,
+    read_panel,
+    read_training_genes,
+)
 from bulkformer.evaluate.tasks.imputation_scores import NAME, PREDICTIONS
 from bulkformer.expression.store import ExpressionStore
 from bulkformer.files import atomic
@@ -41,23 +46,37 @@ def imputation(
     cohort: Annotated[list[str], Option()],
     samples: Annotated[list[Path], Option(help="samples.parquet of each cohort, same order.")],
     store: Annotated[list[Path], Option(help="log_tpm.arrow of each cohort, same order.")],
-    reference: Annotated[Path, Option(help="Fitted gene mean: tensor 'mean', one value a gene.")],
+    reference: Annotated[Path, Option(help="Fitted gene mean: mean and spread of each gene.")],
     mask_fractions: Annotated[list[float], Option(help="Shares of genes hidden.")],
-    mask_repeats: Annotated[int, Option(help="Masks of each share; legacy takes one.")],
+    mask_repeats: Annotated[int, Option(help="Random masks of each share; legacy takes one.")],
     seed: Annotated[int, Option()],
     batch_size: Annotated[int, Option(help="Samples a forward pass.")],
     output: Annotated[Path, Option()],
     weights: Annotated[Path | None, Option(help="Run folder or fit, if the model has one.")] = None,
+    mask_kinds: Annotated[
+        list[str] | None, Option(help="random, whole_gene, low_expression, panel.")
+    ] = None,
+    panel: Annotated[Path | None, Option(help="Genes that stay visible, one a line.")] = None,
+    panel_genes: Annotated[
+        int | None, Option(help="Without --panel: how many of the most variable genes it has.")
+    ] = None,
 ) -> None:
-    """Predict hidden expression values of the test samples."""
+    """Predict hidden expression values of the test samples; legacy hides at random only."""
     gene_ids = pq.read_table(genes, columns=["gene_id"])["gene_id"].to_pylist()
-    mean, ever_measured = _read_reference(reference, len(gene_ids))
+    training = read_training_genes(reference, len(gene_ids))
     legacy = protocol == "legacy"
+    kinds = [RANDOM] if legacy or not mask_kinds else mask_kinds
+    shown = None
+    if PANEL in kinds and panel:
+        shown = read_panel(panel, genes)
+    elif PANEL in kinds and panel_genes:
+        shown = most_variable(training, panel_genes)
+    masks = plan(kinds, mask_fractions, 1 if legacy else mask_repeats, shown)
     tests = read_test_samples(
         read_manifest(split, "imputation", protocol).to_pandas(),
         pair(cohort, store, "--store"),
         pair(cohort, samples, "--samples"),
-        ever_measured=None if legacy else ever_measured,
+        ever_measured=None if legacy else training.ever_measured,
     )
     if tests.values.shape[1] != len(gene_ids):
         raise InputError(
@@ -69,27 +88,18 @@ def imputation(
         atomic(output) as partial,
         pq.ParquetWriter(partial, PREDICTIONS, compression="zstd") as writer,
     ):
-        for repeat in range(1 if legacy else mask_repeats):
-            scores = np.stack(
-                [hiding_order(name, repeat, seed, len(gene_ids)) for name in tests.rows["unit"]]
-            )
-            for fraction in mask_fractions:
-                hidden = hide(scores, tests.may_hide, fraction)
-                visible = np.where(hidden, np.float32(np.nan), tests.values)
-                predicted = chosen.impute(visible, tests.samples)
-                about = {
-                    "model": model,
-                    "condition": f"random {100 * fraction:g}%",
-                    "seed": seed,
-                    "repeat": repeat,
-                }
-                for (dataset, regime), rows in tests.rows.groupby(
-                    ["dataset", "regime"]
-                ).indices.items():
-                    about |= {"dataset": dataset, "regime": regime}
-                    table = _table(tests, rows, hidden, predicted, mean, gene_ids, about)
-                    writer.write_table(table, row_group_size=max(table.num_rows, 1))
-            print(f"repeat {repeat}: {len(mask_fractions)} shares hidden", file=sys.stderr)
+        for mask, repeat in [(each, repeat) for each in masks for repeat in range(each.repeats)]:
+            hidden = hidden_values(mask, repeat, seed, tests.rows, tests.may_hide, training, shown)
+            visible = np.where(hidden, np.float32(np.nan), tests.values)
+            predicted = chosen.impute(visible, tests.samples)
+            about = {"model": model, "condition": mask.condition, "seed": seed, "repeat": repeat}
+            for (dataset, regime), rows in tests.rows.groupby(
+                ["dataset", "regime"]
+            ).indices.items():
+                about |= {"dataset": dataset, "regime": regime}
+                table = _table(tests, rows, hidden, predicted, training.mean, gene_ids, about)
+                writer.write_table(table, row_group_size=max(table.num_rows, 1))
+            print(f"{mask.condition}, repeat {repeat}: {hidden.sum()} hidden", file=sys.stderr)
 
 
 @dataclass(frozen=True)
@@ -152,39 +162,6 @@ def read_test_samples(
     return HeldOutSamples(
         pd.concat(rows, ignore_index=True), pd.concat(labels, ignore_index=True), values, may_hide
     )
-
-
-def hiding_order(sample_id: str, repeat: int, seed: int, n_genes: int) -> np.ndarray:
-    """Return random numbers [n_genes]; the genes with the lowest ones are hidden first.
-
-    The generator is seeded with a hash of the words, so that a sample keeps its masks in any order
-    and any company.
-    """
-    words = f"{seed}|{repeat}|{sample_id}".encode()
-    digest = hashlib.blake2b(words, digest_size=16).digest()
-    return np.random.default_rng(int.from_bytes(digest, "little")).random(n_genes)
-
-
-def hide(scores: np.ndarray, may_hide: np.ndarray, fraction: float) -> np.ndarray:
-    """Return bool [n, G]: in each sample the share `fraction` of what may be hidden, at least one.
-
-    `scores` [n, G] come from `hiding_order`.
-    """
-    ordered = np.sort(np.where(may_hide, scores, np.inf), axis=1)
-    count = np.maximum(np.rint(fraction * may_hide.sum(axis=1)).astype(np.int64), 1)
-    threshold = np.take_along_axis(ordered, count[:, None] - 1, axis=1)
-    return may_hide & (scores <= threshold)
-
-
-def _read_reference(path: Path, n_genes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the training mean [G] of each gene, and which genes training measured at all."""
-    try:
-        tensors = load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise InputError(f"{path}: not a readable fit ({error}); fit gene_mean again") from error
-    if not {"mean", "count"} <= tensors.keys() or len(tensors["mean"]) != n_genes:
-        raise InputError(f"{path}: no means and counts of {n_genes} genes; fit gene_mean again")
-    return tensors["mean"].astype(np.float32), tensors["count"] > 0
 
 
 def _table(

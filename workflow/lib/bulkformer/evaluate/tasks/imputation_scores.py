@@ -5,8 +5,9 @@ model knows of a *sample* shows within a gene across samples, within a sample af
 mean of each gene was subtracted, and as squared error saved over that mean.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,13 @@ from bulkformer.errors import InputError
 from bulkformer.evaluate import measures
 from bulkformer.evaluate.statistics import Estimate
 from bulkformer.evaluate.task import Score, Scoring, Task
+from bulkformer.evaluate.tasks.imputation_genes import (
+    EXPRESSION_DECILE,
+    expression_deciles,
+    quartiles,
+)
+from bulkformer.evaluate.tasks.imputation_units import mean_over_repeats, units_of_blocks
+from bulkformer.evaluate.units import UnitScores
 
 NAME = pa.dictionary(pa.int32(), pa.string())
 # One row a hidden value; one Parquet row group a dataset, regime, condition and repeat.
@@ -40,6 +48,7 @@ PREDICTIONS = pa.schema(
     ]
 )
 BLOCK_KEYS = ("dataset", "regime", "condition", "repeat")
+USED_COLUMNS = [*BLOCK_KEYS, "sample_id", "group", "target_id", "y_true", "y_pred", "y_reference"]
 MIN_VALUES = 5  # a gene hidden in fewer samples has no correlation worth the name
 
 
@@ -50,6 +59,7 @@ class Block:
     `pooled` [n_groups, 6 + 6 + 3]: moments of values, moments of ranks, and the sums of squared
     error, absolute error and squared error of the training mean. `samples` [n_groups, 2]: sum and
     count of the correlations within samples. `genes`, `genes_deviation`: {gene: correlation}.
+    `training_mean`: {gene: mean in training}.
     """
 
     groups: tuple[str, ...]
@@ -59,18 +69,27 @@ class Block:
     samples: np.ndarray
     genes: dict[str, float]
     genes_deviation: dict[str, float]
+    training_mean: dict[str, float]
 
 
-def score(predictions: pq.ParquetFile, scoring: Scoring) -> Iterator[Score]:
-    """Score each condition over all repeats, and each repeat if there are several."""
+@lru_cache(maxsize=1)  # scores and scores of units come from the same sums
+def read_blocks(predictions: pq.ParquetFile) -> dict[tuple[str, str, str], dict[int, Block]]:
+    """Reduce saved predictions to {(dataset, regime, condition): {repeat: sums}}."""
     blocks: dict[tuple[str, str, str], dict[int, Block]] = {}
     for number in range(predictions.num_row_groups):
-        table = predictions.read_row_group(number).unify_dictionaries()
+        # Constant columns of millions of rows would double the memory.
+        table = predictions.read_row_group(number, columns=USED_COLUMNS).unify_dictionaries()
         dataset, regime, condition, repeat = (_only(table, key) for key in BLOCK_KEYS)
         repeats = blocks.setdefault((dataset, regime, condition), {})
         if repeat in repeats:
             raise ValueError(f"{dataset}, {regime}, {condition}: repeat {repeat} in two row groups")
         repeats[repeat] = summarise(table)
+    return blocks
+
+
+def score(predictions: pq.ParquetFile, scoring: Scoring) -> Iterator[Score]:
+    """Score each condition over all repeats, and each repeat if there are several."""
+    blocks = read_blocks(predictions)
     for (dataset, regime, condition), repeats in blocks.items():
         about = {
             "dataset": dataset,
@@ -82,6 +101,11 @@ def score(predictions: pq.ParquetFile, scoring: Scoring) -> Iterator[Score]:
         if len(repeats) > 1:
             for repeat, block in repeats.items():
                 yield from _scores([block], scoring, repeat=repeat, **about)
+
+
+def units(predictions: pq.ParquetFile, scoring: Scoring) -> Iterator[UnitScores]:
+    """Yield the scores of single groups and genes."""
+    return units_of_blocks(read_blocks(predictions), scoring.group_kinds)
 
 
 def summarise(table: pa.Table) -> Block:
@@ -124,6 +148,8 @@ def summarise(table: pa.Table) -> Block:
     by_sample = within(sample, len(samples), 3, reference)
     group_of_sample = np.zeros(len(samples), dtype=np.int64)
     group_of_sample[sample] = group
+    mean_of_gene = np.zeros(len(genes))
+    mean_of_gene[gene] = reference
     scored = np.isfinite(by_sample)
     sample_sums = np.column_stack(
         [
@@ -141,6 +167,7 @@ def summarise(table: pa.Table) -> Block:
         genes_deviation=dict(
             zip(genes, within(gene, len(genes), MIN_VALUES, reference), strict=True)
         ),
+        training_mean=dict(zip(genes, mean_of_gene, strict=True)),
     )
 
 
@@ -161,7 +188,13 @@ def _scores(
     n, n_groups = blocks[0].n, len(blocks[0].groups)
 
     def row(
-        metric: str, aggregation: str, estimate: Estimate, n: int, n_groups: int, unit: str | None
+        metric: str,
+        aggregation: str,
+        estimate: Estimate,
+        n: int,
+        n_groups: int,
+        unit: str | None,
+        decile: str | None = None,
     ) -> Score:
         return Score(
             dataset=dataset,
@@ -175,18 +208,29 @@ def _scores(
             ci_unit=unit,
             repeat=repeat,
             n_seeds=len(blocks),
+            group_kind=decile and EXPRESSION_DECILE,
+            group=decile,
             gene_coverage=float(np.mean([block.coverage for block in blocks])),
         )
 
-    pooled = bootstrap.over_groups([block.pooled for block in blocks])
-    for metric, statistic in {
-        "pearson": lambda sums: measures.pearson(sums[..., :6]),
-        "spearman": lambda sums: measures.pearson(sums[..., 6:12]),
-        "mse": lambda sums: sums[..., 12] / sums[..., 0],
-        "mae": lambda sums: sums[..., 13] / sums[..., 0],
-        "mse_skill": lambda sums: measures.mse_skill(sums[..., 12], sums[..., 14]),
+    for metric, per_gene in {
+        "per_gene_pearson": [block.genes for block in blocks],
+        "per_gene_pearson_deviation": [block.genes_deviation for block in blocks],
     }.items():
-        yield row(metric, "pooled", pooled.estimate(statistic), n, n_groups, kind)
+        genes, values = mean_over_repeats(per_gene)
+        n_genes = int(np.isfinite(values).sum())
+        mean, median = bootstrap.mean_over_units(values), bootstrap.median_over_units(values)
+        yield row(metric, "mean_over_groups", mean, n_genes, n_genes, "gene")
+        yield row(metric, "median_over_groups", median, n_genes, n_genes, "gene")
+    if repeat is None:
+        for aggregation, estimate in quartiles(values, bootstrap).items():
+            yield row(metric, aggregation, estimate, n_genes, n_genes, "gene")
+        _, means = mean_over_repeats([block.training_mean for block in blocks])
+        for decile, chosen in expression_deciles(values, means).items():
+            mean, size = bootstrap.mean_over_units(chosen), len(chosen)
+            yield row(metric, "mean_over_groups", mean, size, size, "gene", decile)
+    dropped = len(genes) - n_genes
+    yield row("genes_without_correlation", "pooled", Estimate(dropped), dropped, len(genes), None)
 
     samples = [block.samples for block in blocks]
     estimate = bootstrap.over_groups(samples).estimate(_ratio)
@@ -194,31 +238,20 @@ def _scores(
     metric = "centred_per_sample_pearson"
     yield row(metric, "mean_over_groups", estimate, n_samples, n_groups, kind)
 
-    for metric, per_gene in {
-        "per_gene_pearson": [block.genes for block in blocks],
-        "per_gene_pearson_deviation": [block.genes_deviation for block in blocks],
+    pooled = bootstrap.over_groups([block.pooled for block in blocks])
+    for metric, statistic in {
+        "mse_skill": lambda sums: measures.mse_skill(sums[..., 12], sums[..., 14]),
+        "mse": lambda sums: sums[..., 12] / sums[..., 0],
+        "mae": lambda sums: sums[..., 13] / sums[..., 0],
+        "pearson": lambda sums: measures.pearson(sums[..., :6]),
+        "spearman": lambda sums: measures.pearson(sums[..., 6:12]),
     }.items():
-        values = _mean_over_repeats(per_gene)
-        n_genes = int(np.isfinite(values).sum())
-        mean, median = bootstrap.mean_over_units(values), bootstrap.median_over_units(values)
-        yield row(metric, "mean_over_groups", mean, n_genes, n_genes, "gene")
-        yield row(metric, "median_over_groups", median, n_genes, n_genes, "gene")
-    dropped = len(values) - n_genes
-    yield row("genes_without_correlation", "pooled", Estimate(dropped), dropped, len(values), None)
+        yield row(metric, "pooled", pooled.estimate(statistic), n, n_groups, kind)
 
 
 def _ratio(sums: np.ndarray) -> np.ndarray:
     with np.errstate(invalid="ignore", divide="ignore"):
         return sums[..., 0] / sums[..., 1]
-
-
-def _mean_over_repeats(per_gene: Sequence[Mapping[str, float]]) -> np.ndarray:
-    """Average each gene over the repeats in which it has a correlation; NaN if in none."""
-    genes = sorted(set().union(*per_gene))
-    values = np.array([[repeat.get(gene, np.nan) for gene in genes] for repeat in per_gene])
-    defined = np.isfinite(values)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(defined, values, 0).sum(axis=0) / defined.sum(axis=0)
 
 
 def _codes(table: pa.Table, name: str, known: np.ndarray) -> tuple[np.ndarray, list[str]]:
@@ -247,4 +280,7 @@ TASK = Task(
     predictions=PREDICTIONS,
     heads=lambda protocol, settings: (),
     score=score,
+    units=units,
+    paired={"legacy": "mse_skill", "strict": "mse_skill"},
+    null="gene_mean",
 )

@@ -51,10 +51,12 @@ def imputation_split(
         external = read_kept(path, [], [*GROUP_COLUMNS, "sample_type"])
         if not external["sample_id"]:
             raise InputError(f"{path}: no sample was kept; loosen expression.quality")
-        parts.append((_external_units(external, name), name, "legacy", "external"))
+        parts.append((external_units(external, name), name, "legacy", "external"))
         unseen = select(external, one_primary_per_patient(external))
-        unseen = _without_training_samples(unseen, rows, name)
-        parts.append((_external_units(unseen, name), name, "strict", "external"))
+        unseen = without_training_samples(
+            unseen, rows, name, "evaluate.imputation.external_cohorts"
+        )
+        parts.append((external_units(unseen, name), name, "strict", "external"))
     write_manifest(
         output,
         [
@@ -112,17 +114,20 @@ def _group_kind(groups: Sequence[str], corpus: Path) -> str:
     return kind.removesuffix("_id")
 
 
-def _external_units(samples: Columns, cohort: str) -> Units:
+def external_units(samples: Columns, cohort: str, strata: Sequence[str] = ()) -> Units:
     """Group by the first of patient, donor and study that the cohort knows."""
     column = next((name for name in GROUP_COLUMNS if any(samples[name])), None)
     ids = samples["sample_id"]
     groups = ids if column is None else connected_groups(samples[column], ids)
     kind = "sample" if column is None else GROUP_COLUMNS[column]
-    return Units(ids, groups, kind, [""] * len(ids), [cohort] * len(ids))
+    return Units(ids, groups, kind, list(strata) or [""] * len(ids), [cohort] * len(ids))
 
 
-def _without_training_samples(samples: Columns, corpus: Columns, cohort: str) -> Columns:
-    """Drop samples that were trained on, or whose study, patient or donor was; log how many."""
+def without_training_samples(samples: Columns, corpus: Columns, cohort: str, key: str) -> Columns:
+    """Drop samples that were trained on, or whose study, patient or donor was; log how many.
+
+    Raises InputError, naming the config's `key`, if no sample is left.
+    """
     seen = {
         name: {
             key
@@ -140,14 +145,14 @@ def _without_training_samples(samples: Columns, corpus: Columns, cohort: str) ->
     dropped = len(samples["sample_id"]) - len(unseen)
     if dropped:
         print(
-            f"{cohort}: {dropped} samples are left out of the strict regime 'external', because "
-            "they, their study, patient or donor are in the training corpus",
+            f"{cohort}: {dropped} samples are left out of the strict split, because they, their "
+            "study, patient or donor are in the training corpus",
             file=sys.stderr,
         )
     if not unseen:
         raise InputError(
             f"cohort '{cohort}': every sample, or its study, patient or donor, is in the training "
-            "corpus; name another cohort under evaluate.imputation.external_cohorts"
+            f"corpus; name another cohort under {key}"
         )
     return select(samples, unseen)
 

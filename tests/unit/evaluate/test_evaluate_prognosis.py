@@ -1,0 +1,254 @@
+"""Prognosis end to end: what is planted is found and nothing else, and no test row is learned."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from prognosis_world import SETTINGS, TEXT, Clinic, value
+from sklearn.metrics import average_precision_score, roc_auc_score
+from sksurv.metrics import concordance_index_censored, concordance_index_ipcw
+from sksurv.nonparametric import CensoringDistributionEstimator
+
+from bulkformer.errors import InputError
+from bulkformer.evaluate.survival_cox import as_outcome
+from bulkformer.evaluate.task import load_task
+from bulkformer.evaluate.tasks import prognosis as step
+from bulkformer.files import write_table
+
+
+@pytest.fixture(scope="module")
+def clinic(tmp_path_factory):
+    world = Clinic(tmp_path_factory.mktemp("clinic") / "results")
+    world.freeze()
+    return world
+
+
+@pytest.fixture(scope="module")
+def predictions(clinic):
+    return clinic.predict("strict")
+
+
+@pytest.fixture(scope="module")
+def strict(clinic, predictions):
+    return clinic.score("strict", predictions)
+
+
+def ceiling(clinic):
+    """What the planted risk itself earns within cancers, over all pairs."""
+    earned = comparable = 0
+    for cancer in np.unique(clinic.cancer):
+        own = clinic.cancer == cancer
+        found = concordance_index_censored(clinic.event[own], clinic.time[own], clinic.risk[own])
+        earned += found[1] + 0.5 * found[3]
+        comparable += found[1] + found[2] + found[3]
+    return earned / comparable
+
+
+def test_the_planted_hazard_is_found_within_its_interval(clinic, strict):
+    by_vectors = value(strict, "within_cancer_c_index")
+    assert by_vectors["ci_unit"] == "patient"
+    assert 0.6 < by_vectors["ci_low"] < by_vectors["value"] < by_vectors["ci_high"]
+    with_age = clinic.score("strict", clinic.predict("strict", "clinical_and_vectors"))
+    both = value(with_age, "within_cancer_c_index")
+    assert both["ci_low"] < ceiling(clinic) < both["ci_high"] + 0.03
+    gain = value(with_age, "within_cancer_c_index_gain_over_clinical")
+    assert gain["ci_low"] > 0
+    assert value(strict, "integrated_brier_skill", "pooled")["ci_low"] > 0
+    assert value(strict, "d_calibration_p_value", "pooled", repeat=0)["value"] > 0.01
+
+
+def test_the_cancer_type_earns_a_pooled_score_and_within_cancers_exactly_one_half(clinic):
+    table = clinic.score("strict", clinic.predict("strict", "cancer_type"))
+    assert value(table, "c_index")["ci_low"] > 0.55
+    within = value(table, "within_cancer_c_index")
+    assert (within["value"], within["ci_low"], within["ci_high"]) == (0.5, 0.5, 0.5)
+    assert value(table, "within_cancer_uno_c_index")["value"] == 0.5
+    legacy = clinic.score("legacy", clinic.predict("legacy", "cancer_type"))
+    assert value(legacy, "auroc", "fold_mean")["ci_low"] > 0.55
+    assert value(legacy, "within_cancer_auroc")["value"] == 0.5
+
+
+def test_exchanged_outcomes_leave_the_cancer_and_nothing_within_it(clinic):
+    path = clinic.predict("strict", "permuted_events")
+    table = clinic.score("strict", path)
+    row = value(table, "within_cancer_c_index")
+    assert row["ci_low"] < 0.5 < row["ci_high"]
+    saved = pd.read_parquet(path).query("repeat == 0").sort_values("sample_id")
+    assert sorted(saved["time"]) == sorted(clinic.time)
+    assert (saved["time"].to_numpy() != clinic.time).mean() > 0.9
+
+
+def test_legacy_tells_the_dead_from_the_living(clinic):
+    path = clinic.predict("legacy")
+    table, saved = clinic.score("legacy", path), pd.read_parquet(path)
+    areas = [roc_auc_score(fold["event"], fold["y_pred"]) for _, fold in saved.groupby("fold")]
+    row = value(table, "auroc", "fold_mean")
+    assert row["value"] == pytest.approx(np.mean(areas))
+    assert 0.5 < row["ci_low"] < row["ci_high"]
+    found = [
+        average_precision_score(fold["event"], fold["y_pred"]) for _, fold in saved.groupby("fold")
+    ]
+    assert value(table, "auprc", "fold_mean")["value"] == pytest.approx(np.mean(found))
+    assert saved["survival"].isna().all()
+
+
+def test_a_constant_added_to_the_risks_of_one_fold_changes_no_number(clinic, predictions, strict):
+    table = load_predictions(predictions)
+    moved = np.where(table["fold"].to_numpy() == 1, 64.0, 0.0)
+    shifted = predictions.with_name("shifted.parquet")
+    # Single precision loses small differences far from zero: ranks within folds stand in for risks.
+    ranked = pd.Series(table["y_pred"].to_numpy()).groupby(
+        [table["repeat"].to_pandas(), table["fold"].to_pandas()]
+    ).rank().to_numpy()  # fmt: skip
+    for risks in (ranked, ranked + moved):
+        column = table.schema.get_field_index("y_pred")
+        write_table(
+            shifted,
+            table.set_column(column, table.schema.field(column), [risks.astype(np.float32)]),
+        )
+        again = clinic.score("strict", shifted)
+        for metric in ("within_cancer_c_index", "c_index", "uno_c_index", "auc_at_3_years"):
+            assert value(again, metric)["value"] == value(strict, metric)["value"]
+
+
+def load_predictions(path):
+    import pyarrow.parquet as pq
+
+    return pq.read_table(path)
+
+
+def test_numbers_are_those_of_the_saved_predictions(predictions, strict):
+    saved = pd.read_parquet(predictions)
+    by_repeat = {"within": [], "brier": [], "uno": []}
+    for _, rows in saved.groupby("repeat"):
+        earned = comparable = 0
+        brier, uno = [], []
+        for fold, test in rows.groupby("fold"):
+            for _, own in test.groupby("stratum", observed=True):
+                event, time = own["event"].to_numpy() == 1, own["time"].to_numpy()
+                risk = own["y_pred"].to_numpy()
+                pairs = concordance_index_censored(event, time, risk, tied_tol=0)
+                earned += pairs[1] + 0.5 * pairs[3]
+                comparable += pairs[1] + pairs[2] + pairs[3]
+            rest = rows[rows["fold"] != fold]
+            train = as_outcome(rest["time"], rest["event"] == 1)
+            told = as_outcome(test["time"], test["event"] == 1)
+            horizons = np.array(json.loads(test["horizons"].iloc[0]))
+            usable = horizons < rest.loc[rest["event"] == 1, "time"].max()
+            survival = np.stack(test["survival"])[:, usable]
+            assert usable.sum() > 15
+            brier.append(brier_by_hand(train, told, survival, horizons[usable]))
+            risk = test["y_pred"].to_numpy().astype(float)
+            uno.append(concordance_index_ipcw(train, told, risk, tau=horizons[usable][-1])[0])
+        by_repeat["within"].append(earned / comparable)
+        weights = rows.groupby("fold").size()
+        by_repeat["brier"].append(np.average(brier, weights=weights))
+        by_repeat["uno"].append(uno)
+    found = value(strict, "within_cancer_c_index")["value"]
+    assert found == pytest.approx(np.mean(by_repeat["within"]), abs=1e-9)
+    found = value(strict, "integrated_brier_score", "pooled")["value"]
+    assert found == pytest.approx(np.mean(by_repeat["brier"]), abs=1e-6)
+    # Folds weigh as their pairs do, so that the mean over folds is near and inside their range.
+    found = value(strict, "uno_c_index")["value"]
+    assert min(map(min, by_repeat["uno"])) < found < max(map(max, by_repeat["uno"]))
+
+
+def brier_by_hand(train, test, survival, horizons):
+    """Integrated Brier score by the formula of Graf et al., weights by scikit-survival.
+
+    Its own function refuses horizons outside the follow-up of a small test fold.
+    """
+    followed = CensoringDistributionEstimator().fit(train).predict_proba
+    scores = []
+    for horizon, told in zip(horizons, survival.T, strict=True):
+        dead = test["event"] & (test["time"] <= horizon)
+        alive = test["time"] > horizon
+        errors = np.where(alive, (1 - told) ** 2 / followed(np.array([horizon])), 0.0)
+        if dead.any():
+            errors[dead] = told[dead] ** 2 / followed(test["time"][dead])
+        scores.append(errors.mean())
+    return np.trapezoid(scores, horizons) / (horizons[-1] - horizons[0])
+
+
+def test_cancers_stand_alone_and_those_with_few_events_say_so(clinic, strict):
+    rows = strict[strict["group_kind"] == "cancer_type"].set_index("group")
+    assert list(rows.index) == ["BRCA", "STAD", "UVM"]
+    events = pd.Series(clinic.event).groupby(clinic.cancer).sum()
+    few = rows["condition"].eq("fewer_than_20_events")
+    pd.testing.assert_series_equal(few, events < 20, check_names=False)
+    mean = value(strict, "within_cancer_c_index", "mean_over_groups")
+    assert mean["value"] == pytest.approx(rows.loc[~few, "value"].mean(), abs=0.01)
+    assert mean["n_groups"] == (~few).sum()
+
+
+def test_units_of_comparison_are_folds_and_cancers(predictions, strict):
+    units = pd.read_parquet(predictions.with_suffix(".units"))
+    assert len(units[units["unit_kind"] == "fold"]) == 4 * 2
+    cancers = units[units["unit_kind"] == "cancer_type"].set_index("unit")["value"]
+    for cancer, score in cancers.items():
+        assert score == value(strict, "within_cancer_c_index", group=cancer)["value"]
+
+
+def test_noise_in_place_of_test_rows_leaves_all_that_was_fitted_identical(tmp_path, monkeypatch):
+    clinic = Clinic(tmp_path / "results", n=90)
+    text = json.dumps(SETTINGS | {"strict": SETTINGS["strict"] | {"folds": 2, "repeats": 1}})
+    folds = clinic.freeze(text)
+    fitted = []
+
+    def keep(*arguments):
+        fitted.append(fit_survival_head(*arguments))
+        return fitted[-1]
+
+    fit_survival_head = step.fit_survival_head
+    monkeypatch.setattr(step, "fit_survival_head", keep)
+    heads = ["ridge_cox", "elastic_net_cox", "clinical_and_vectors", "cancer_type"]
+    clinic.predict("strict", *heads, text=text)
+    first, fitted[:] = fitted.copy(), []
+    strict = folds[folds["protocol"] == "strict"]
+    test = np.array([int(unit[-4:]) for unit in strict.loc[strict["fold"] == 0, "unit"]])
+    rng = np.random.default_rng(1)
+    clinic.vectors[test] = rng.normal(size=(len(test), 16)) * 100
+    clinic.time[test] = rng.uniform(1, 5000, len(test))
+    clinic.event[test] = ~clinic.event[test]
+    clinic.age[test] = 20.0
+    clinic.write()
+    clinic.predict("strict", *heads, text=text)
+    for number in range(len(heads)):
+        fold_0, fold_1 = 2 * number, 2 * number + 1
+        assert content(first[fold_0]) == content(fitted[fold_0])
+        assert content(first[fold_1]) != content(fitted[fold_1])
+
+
+def content(fitted):
+    """All numbers in a fitted head, as bytes."""
+    if dataclasses.is_dataclass(fitted):
+        return [content(getattr(fitted, field.name)) for field in dataclasses.fields(fitted)]
+    if isinstance(fitted, dict):
+        return [content(part) for part in fitted.items()]
+    return np.asarray(fitted).tobytes() if isinstance(fitted, np.ndarray) else repr(fitted)
+
+
+def test_the_same_run_gives_the_same_bytes(clinic, predictions):
+    assert clinic.predict("strict", name="again").read_bytes() == predictions.read_bytes()
+
+
+def test_a_patient_whose_outcome_or_vector_went_missing_is_named(tmp_path):
+    clinic = Clinic(tmp_path / "results", n=60)
+    clinic.freeze()
+    survival = pd.read_parquet(clinic.survival)
+    survival.iloc[:-1].to_parquet(clinic.survival)
+    with pytest.raises(InputError, match="no OS of patient 'P059'"):
+        clinic.predict("strict", "cancer_type")
+    survival.to_parquet(clinic.survival)
+    clinic.vectors[7] = np.nan
+    clinic.write()
+    with pytest.raises(InputError, match="vector of sample 'patients_0007' is not finite"):
+        clinic.predict("strict", "cancer_type")
+
+
+def test_the_task_says_how_models_are_ranked():
+    task = load_task("prognosis")
+    assert task.primary["strict"] == ("within_cancer_c_index", "weighted")
+    assert task.heads("strict", json.loads(TEXT)) == ("ridge_cox",)

@@ -1,0 +1,286 @@
+"""Gene essentiality: what a row of its predictions holds, and what is measured on it.
+
+The primary measure is the correlation across lines within a gene, of lines that one fit predicted:
+truth and prediction are taken less their means over the fold. Pooled raw, a model that knows
+nothing scores below zero, because a fold's training mean is low where its own lines are high. Less
+the training mean, a head that does not know a gene's mean scores above zero, because truth and
+prediction then share what was subtracted; that form stands beside it. Pooled correlation, which the
+paper reports and the means of genes alone bring to 0.85 and more, is printed last.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from bulkformer.evaluate import essentiality_measures as essentiality
+from bulkformer.evaluate import measures
+from bulkformer.evaluate.statistics import MIN_GROUPS, Estimate, Resampled, defined
+from bulkformer.evaluate.task import Score, Scoring, Task
+from bulkformer.evaluate.tasks.gene_essentiality_matrices import Arm, read_arms
+from bulkformer.evaluate.units import UnitScores
+
+NAME = pa.dictionary(pa.int32(), pa.string())
+# One row a tested line, gene, head and repeat; row groups hold one regime, head, repeat and fold.
+PREDICTIONS = pa.schema(
+    [
+        ("task", NAME),
+        ("dataset", NAME),
+        ("protocol", NAME),
+        ("regime", NAME),
+        ("model", NAME),
+        ("head", NAME),
+        ("fold", pa.int32()),
+        ("seed", pa.int64()),
+        ("repeat", pa.int32()),
+        ("sample_id", NAME),
+        ("group", NAME),  # patient, or lineage where whole lineages are held out
+        ("lineage", NAME),
+        ("target_id", NAME),
+        ("y_true", pa.float32()),
+        ("y_pred", pa.float32()),
+        ("train_mean", pa.float32()),  # of the gene in the training lines of the fold
+        ("dependent", pa.bool_()),  # probability of dependency above one half; null where unknown
+    ]
+)
+GENES = "gene"  # group kind of the regime that holds genes out
+VECTOR_HEAD = "ridge"
+TOKEN_HEAD = "token_mlp"
+THRESHOLDS = (0.2, 0.4)
+PERMUTATIONS = 20
+PER_GENE, WITHIN = "per_gene_pearson", "within_lineage_pearson"
+
+
+@dataclass(frozen=True)
+class Correlations:
+    """Correlations of genes over repeats: [t], and in each draw of groups [n_boot, t] or None."""
+
+    observed: np.ndarray
+    drawn: np.ndarray | None
+    n_groups: int
+
+    def estimate(self, genes: np.ndarray, median: bool = False) -> Estimate:
+        """Estimate the mean or median over genes, with an interval over draws of groups."""
+        value = _middle(self.observed[genes], median)
+        if self.drawn is None or np.isnan(value):
+            return Estimate(defined(value))
+        known = self.drawn[:, genes & ~np.isnan(self.observed)]
+        middle = np.median if median else np.mean
+        if np.isnan(known).any():  # a draw of lines without spread
+            middle = np.nanmedian if median else np.nanmean
+        drawn = middle(known, axis=1).astype(np.float64)
+        return Resampled(self.n_groups, [np.array(value)], [drawn]).estimate(lambda sums: sums)
+
+
+def score(predictions: pq.ParquetFile, scoring: Scoring) -> Iterator[Score]:
+    """Score each regime and head over all repeats."""
+    for arm in read_arms(predictions):
+        yield from _scores(arm, scoring)
+
+
+def units(predictions: pq.ParquetFile, scoring: Scoring) -> Iterator[UnitScores]:
+    """Yield the correlations of single genes, over all lines and within lineages."""
+    for arm in read_arms(predictions):
+        about = {"dataset": arm.dataset, "regime": arm.regime, "head": arm.head}
+        for metric, within in ((PER_GENE, False), (WITHIN, True)):
+            found = correlations(arm, scoring, within, draws=False).observed
+            yield UnitScores(**about, metric=metric, unit_kind=GENES, unit=arm.genes, value=found)
+
+
+def correlations(arm: Arm, scoring: Scoring, within: bool, draws: bool = True) -> Correlations:
+    """Correlate each gene across the lines of a fold, or of a lineage in a fold; folds pooled."""
+    n_groups = len(arm.groups)
+    draws = draws and n_groups >= MIN_GROUPS and scoring.bootstrap.n_boot > 0
+    weights = scoring.bootstrap.draws(n_groups) if draws else None
+    observed, drawn = [], []
+    by_gene = scoring.group_kinds[arm.dataset, arm.regime] == GENES
+    for repeat in range(arm.n_repeats):
+        cell = arm.cells(repeat, by_gene) if within else arm.fold_of_line(repeat, by_gene)
+        truth, predicted = arm.centred(repeat, cell)
+        parts, resampled = [], []
+        for _, sums in essentiality.sums_by_group(truth, predicted, arm.group, n_groups):
+            parts.append(essentiality.correlation(sums.sum(axis=0)))
+            if weights is not None:
+                # Single precision: values are centred, and an interval needs no more.
+                total = weights @ sums.reshape(n_groups, -1).astype(np.float32)
+                total = total.reshape(-1, *sums.shape[1:]).astype(np.float64)
+                resampled.append(essentiality.correlation(total).astype(np.float32))
+        observed.append(np.concatenate(parts))
+        if resampled:
+            drawn.append(np.concatenate(resampled, axis=1))
+    mean = essentiality.mean_of_defined
+    return Correlations(mean(observed), mean(drawn) if drawn else None, n_groups)
+
+
+def _scores(arm: Arm, scoring: Scoring) -> Iterator[Score]:
+    kind = scoring.group_kinds[arm.dataset, arm.regime]
+    by_gene = kind == GENES
+    kind = "patient" if by_gene else kind
+    settings = scoring.settings
+    sets = essentiality.gene_sets(arm.truth, settings["endpoint"], settings["selective_sd"])
+
+    def row(
+        metric: str,
+        aggregation: str,
+        estimate: Estimate,
+        n: int,
+        n_groups: int,
+        unit: str | None,
+        genes: str | None = None,
+    ) -> Score:
+        return Score(
+            dataset=arm.dataset,
+            regime=arm.regime,
+            head=arm.head,
+            metric=metric,
+            aggregation=aggregation,
+            estimate=estimate,
+            n=n,
+            n_groups=n_groups,
+            ci_unit=unit,
+            n_seeds=arm.n_repeats,
+            gene_coverage=arm.coverage,
+            group_kind="genes" if genes else None,
+            group=genes,
+        )
+
+    for metric, within in ((PER_GENE, False), (WITHIN, True)):
+        found = correlations(arm, scoring, within)
+        for name, chosen in {None: np.ones(len(arm.genes), bool), **sets}.items():
+            r = found.observed[chosen]
+            n = int(np.isfinite(r).sum())
+            about = {"n": n, "n_groups": len(arm.groups), "unit": kind, "genes": name}
+            yield row(metric, "mean_over_groups", found.estimate(chosen), **about)
+            yield row(metric, "median_over_groups", found.estimate(chosen, True), **about)
+            about |= {"n_groups": n, "unit": GENES}
+            over_genes = scoring.bootstrap.mean_over_units(r)
+            yield row(f"{metric}_over_genes", "mean_over_groups", over_genes, **about)
+        if not within:
+            r = found.observed
+            yield from _above(arm, scoring, r, by_gene, row)
+            dropped = int(np.isnan(r).sum())
+            estimate = Estimate(float(dropped))
+            yield row("genes_without_correlation", "pooled", estimate, dropped, len(r), None)
+
+    for metric, pairs in (("deviation", arm.deviations), ("raw", arm.raw)):
+        r = essentiality.mean_of_defined(
+            [essentiality.per_gene_pearson(*pairs(repeat)) for repeat in range(arm.n_repeats)]
+        )
+        n = int(np.isfinite(r).sum())
+        mean = Estimate(defined(_middle(r, False)))
+        yield row(f"{PER_GENE}_{metric}", "mean_over_groups", mean, n, n, None)
+    yield from _areas(arm, scoring, by_gene, row)
+    yield from _pooled(arm, scoring, kind, row)
+
+
+def _above(arm: Arm, scoring: Scoring, r: np.ndarray, by_gene: bool, row: Any) -> Iterator[Score]:
+    """Share of genes above a correlation, and the share where lines were permuted within folds."""
+    n = int(np.isfinite(r).sum())
+    rng = np.random.default_rng([scoring.bootstrap.seed, *b"permuted lines"])
+    null: dict[float, list[float]] = {threshold: [] for threshold in THRESHOLDS}
+    fold = arm.fold_of_line(0, by_gene)
+    truth, predicted = arm.centred(0, fold)
+    truth, predicted = essentiality.unit_length(truth), essentiality.unit_length(predicted)
+    for _ in range(PERMUTATIONS if n else 0):
+        order = essentiality.permuted_within(fold, rng)
+        found = np.einsum("ij,ij->j", truth[order], predicted)[np.isfinite(r)]
+        for threshold in THRESHOLDS:
+            null[threshold].append(float((found > threshold).mean()))
+    for threshold in THRESHOLDS:
+        above = np.where(np.isnan(r), np.nan, r > threshold)
+        estimate = scoring.bootstrap.mean_over_units(above)
+        metric = f"genes_above_{threshold}"
+        yield row(metric, "mean_over_groups", estimate, n, n, GENES)
+        chance = Estimate(defined(float(np.mean(null[threshold])) if n else np.nan))
+        yield row(f"{metric}_permuted", "mean_over_groups", chance, n, n, None)
+
+
+def _areas(arm: Arm, scoring: Scoring, by_gene: bool, row: Any) -> Iterator[Score]:
+    """AUROC and AUPRC of dependency, gene by gene: a more negative effect is more dependent."""
+    if not (arm.dependent >= 0).any():
+        return
+    sign = -1.0 if scoring.settings["endpoint"] == "effect" else 1.0
+    areas = [
+        essentiality.dependency_areas(
+            sign * arm.predicted[repeat], arm.dependent, arm.fold_of_line(repeat, by_gene)
+        )
+        for repeat in range(arm.n_repeats)
+    ]
+    for metric, parts in zip(
+        ("dependency_auroc", "dependency_auprc"), zip(*areas, strict=True), strict=True
+    ):
+        values = essentiality.mean_of_defined(parts)
+        n = int(np.isfinite(values).sum())
+        estimate = scoring.bootstrap.mean_over_units(values)
+        yield row(metric, "mean_over_groups", estimate, n, n, GENES)
+
+
+def _pooled(arm: Arm, scoring: Scoring, kind: str, row: Any) -> Iterator[Score]:
+    """Skill over the training mean, and the correlations of all values together."""
+    sums, n = [], 0
+    n_groups = len(arm.groups)
+    for repeat in range(arm.n_repeats):
+        line, gene = np.nonzero(~np.isnan(arm.predicted[repeat]) & ~np.isnan(arm.truth))
+        truth, predicted, mean = (
+            values[line, gene].astype(np.float64)
+            for values in (arm.truth, arm.predicted[repeat], arm.train_mean[repeat])
+        )
+        group, n = arm.group[line], len(line)
+        errors = [(predicted - truth) ** 2, (mean - truth) ** 2]
+        ranked = [measures.ranks(values) for values in (truth, predicted)]
+        sums.append(
+            np.column_stack(
+                [np.bincount(group, weights=error, minlength=n_groups) for error in errors]
+                + [
+                    measures.moments(*(v - v.mean() for v in values), group, n_groups)
+                    for values in ((truth, predicted), ranked)
+                ]
+            )
+        )
+    found = scoring.bootstrap.over_groups(sums)
+    for metric, statistic in {
+        "mse_skill": lambda sums: measures.mse_skill(sums[..., 0], sums[..., 1]),
+        "spearman": lambda sums: measures.pearson(sums[..., 8:14]),
+        "pearson": lambda sums: measures.pearson(sums[..., 2:8]),
+    }.items():
+        yield row(metric, "pooled", found.estimate(statistic), n, n_groups, kind)
+
+
+def _middle(values: np.ndarray, median: bool) -> float:
+    values = values[~np.isnan(values)]
+    if not len(values):
+        return float("nan")
+    return float(np.median(values) if median else values.mean(dtype=np.float64))
+
+
+def heads(protocol: str, settings: Mapping[str, Any]) -> Sequence[str]:
+    """Return the heads of a protocol: one for vectors of lines, one for models with gene tokens."""
+    return (VECTOR_HEAD, TOKEN_HEAD)
+
+
+def heads_of(protocol: str, has_tokens: bool) -> Sequence[str]:
+    """Return the heads that are fitted for a model; legacy knows the paper's alone, if it can."""
+    if not has_tokens:
+        return (VECTOR_HEAD,)
+    return (TOKEN_HEAD,) if protocol == "legacy" else (VECTOR_HEAD, TOKEN_HEAD)
+
+
+TASK = Task(
+    name="gene_essentiality",
+    unit="cell line",
+    target="gene",
+    primary={
+        "legacy": ("pearson", "pooled"),
+        "strict": (PER_GENE, "mean_over_groups"),
+    },
+    predictions=PREDICTIONS,
+    heads=heads,
+    score=score,
+    units=units,
+    paired={"legacy": PER_GENE, "strict": PER_GENE},
+    null="gene_effect_mean",
+    ranked={"legacy": "random_folds", "strict": "held_out_lines"},
+)

@@ -1,0 +1,56 @@
+"""Imputation: the scores of single groups and genes, by which models are compared pair by pair.
+
+Values of one sample, and samples of one study or patient, go up and down together: the unit of a
+comparison is the group that was held out. Genes answer another question: whether a model would be
+better on other genes of the same samples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bulkformer.evaluate import measures
+from bulkformer.evaluate.units import UnitScores
+
+if TYPE_CHECKING:
+    from bulkformer.evaluate.tasks.imputation_scores import Block
+
+Key = tuple[str, str, str]  # dataset, regime, condition
+
+
+def units_of_blocks(
+    blocks: Mapping[Key, Mapping[int, Block]], group_kinds: Mapping[tuple[str, str], str]
+) -> Iterator[UnitScores]:
+    """Yield skill and correlation of every group, and correlation of every gene, over repeats."""
+    for (dataset, regime, condition), repeats in blocks.items():
+        own = list(repeats.values())
+        about = {"dataset": dataset, "regime": regime, "condition": condition}
+        groups = own[0].groups
+        kind = group_kinds[dataset, regime]
+        pooled, samples = (
+            np.sum([getattr(block, name) for block in own], axis=0)
+            for name in ("pooled", "samples")
+        )
+        skill = measures.mse_skill(pooled[:, 12], pooled[:, 14])
+        yield UnitScores(metric="mse_skill", unit_kind=kind, unit=groups, value=skill, **about)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            within = samples[:, 0] / samples[:, 1]
+        metric = "centred_per_sample_pearson"
+        yield UnitScores(metric=metric, unit_kind=kind, unit=groups, value=within, **about)
+        genes, values = mean_over_repeats([block.genes_deviation for block in own])
+        metric = "per_gene_pearson_deviation"
+        yield UnitScores(metric=metric, unit_kind="gene", unit=genes, value=values, **about)
+
+
+def mean_over_repeats(
+    per_gene: Sequence[Mapping[str, float]],
+) -> tuple[list[str], np.ndarray]:
+    """Return genes, and the mean of each over the repeats in which it has a value; NaN if none."""
+    genes = sorted(set().union(*per_gene))
+    values = np.array([[repeat.get(gene, np.nan) for gene in genes] for repeat in per_gene])
+    defined = np.isfinite(values)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return genes, np.where(defined, values, 0).sum(axis=0) / defined.sum(axis=0)

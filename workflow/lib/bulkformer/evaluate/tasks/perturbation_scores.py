@@ -1,0 +1,189 @@
+"""Perturbation: what a row of its predictions holds, and what is measured on it.
+
+Levels correlate near 1 whatever a compound does, because genes differ far more than treatments
+change them; that is what was published. What a model knows of a *treatment* shows in the change
+from matched controls; what it knows beyond "all compounds do this", in the correlation that is left
+when the mean change of the training profiles is given (`pearson_delta_beyond_mean`). The deviation
+form, which subtracts that mean from both, stands beside it: where the mean does not hold, as in
+another cell line, it is high for whoever predicts nothing.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from bulkformer.evaluate import measures
+from bulkformer.evaluate.statistics import Estimate
+from bulkformer.evaluate.task import Score, Scoring, Task
+from bulkformer.evaluate.tasks.perturbation_values import Profiles, means, read_values
+from bulkformer.evaluate.units import UnitScores
+
+NAME = pa.dictionary(pa.int32(), pa.string())
+GENES = pa.list_(pa.float32())
+# One row a tested profile and head; the lists are over the genes that the schema metadata names
+# ("genes", JSON). Changes are treated less `control`; `train_mean` is the mean change of the
+# training rows. One Parquet row group a head and fold.
+PREDICTIONS = pa.schema(
+    [
+        ("task", NAME),
+        ("dataset", NAME),
+        ("protocol", NAME),
+        ("regime", NAME),
+        ("model", NAME),
+        ("head", NAME),
+        ("fold", pa.int32()),
+        ("seed", pa.int64()),
+        ("repeat", pa.int32()),
+        ("sample_id", NAME),
+        ("group", NAME),
+        ("compound", NAME),
+        ("cell_id", NAME),
+        ("time_h", pa.float64()),
+        ("controls", NAME),
+        ("target_id", NAME),
+        ("y_true", GENES),
+        ("y_pred", GENES),
+        ("train_mean", GENES),
+        ("control", GENES),
+    ]
+)
+# For whoever shows these numbers: what must stand beside them.
+BANNER = (
+    "Modality mismatch: these profiles are bead intensities of about a thousand genes, on a scale "
+    "that is not TPM. Models that learned from RNA-seq read the other genes as absent."
+)
+PRIMARY = {"legacy": "pearson_level", "strict": "pearson_delta_beyond_mean"}
+# Which profiles share a score: what a regime generalises to. Profiles of one cell line or set of
+# plates share its noise, so that resampling their compounds would make every interval too narrow.
+UNIT_OF = {"held_out_cells": "cell", "held_out_plates": "plates"}
+COMPOUND = "compound"
+STRENGTHS = ("weak", "middle", "strong")  # thirds of the profiles by how much truly changes
+LESS_IS_BETTER = "mae"
+
+
+def score(predictions: pq.ParquetFile, scoring: Scoring) -> Iterator[Score]:
+    """Score each dataset, regime and head over all repeats, and each of several repeats."""
+    for key, profiles in read_values(predictions, scoring.settings["top_genes"]).items():
+        scorer = _Scorer(scoring, dict(key), profiles, *_condition(predictions))
+        repeats = np.unique(profiles.repeat)
+        yield from scorer.scores(None)
+        if len(repeats) > 1:
+            for repeat in repeats.tolist():
+                yield from scorer.scores(repeat)
+
+
+def units(predictions: pq.ParquetFile, scoring: Scoring) -> Iterator[UnitScores]:
+    """Score each compound, cell line or set of plates, by which models are compared in pairs."""
+    for key, profiles in read_values(predictions, scoring.settings["top_genes"]).items():
+        about = dict(key)
+        kind = UNIT_OF.get(about["regime"], COMPOUND)
+        names, of = np.unique(profiles.unit[kind], return_inverse=True)
+        for metric, values in profiles.values.items():
+            if metric != LESS_IS_BETTER:
+                yield UnitScores(
+                    **about,
+                    condition=_condition(predictions)[0],
+                    metric=metric,
+                    unit_kind=kind,
+                    unit=names.tolist(),
+                    value=means(values, of, len(names)),
+                )
+
+
+def _condition(predictions: pq.ParquetFile) -> tuple[str, float]:
+    """Return the words that stand in every row, so that no table can show a number without them,
+    and the share of the vocabulary that was measured."""
+    about = predictions.schema_arrow.metadata
+    measured, vocabulary = int(about[b"measured_genes"]), int(about[b"vocabulary_genes"])
+    return f"intensities, {measured} of {vocabulary} genes", measured / vocabulary
+
+
+@dataclass(frozen=True)
+class _Scorer:
+    """Makes the scores of one dataset, regime and head; `share` of the vocabulary was measured."""
+
+    scoring: Scoring
+    key: Mapping[str, str]
+    profiles: Profiles
+    condition: str
+    share: float
+
+    def scores(self, repeat: int | None) -> Iterator[Score]:
+        """Score the profiles of one repeat, or of all: a unit's value is over all of them."""
+        profiles = self.profiles
+        kind = UNIT_OF.get(self.key["regime"], COMPOUND)
+        chosen = np.isin(profiles.repeat, profiles.repeat if repeat is None else [repeat])
+        n_repeats = len(np.unique(profiles.repeat[chosen]))
+        names, of = np.unique(profiles.unit[kind][chosen], return_inverse=True)
+        bootstrap = self.scoring.bootstrap
+
+        def row(
+            metric: str, aggregation: str, estimate: Estimate, known: np.ndarray, **more: Any
+        ) -> Score:
+            return Score(
+                **self.key,
+                condition=self.condition,
+                metric=metric,
+                aggregation=aggregation,
+                estimate=estimate,
+                n=int(known.sum()) // n_repeats,
+                n_groups=len(np.unique(of[known])),
+                n_seeds=n_repeats,
+                repeat=repeat,
+                ci_unit=kind,
+                **more,
+            )
+
+        for metric, every in profiles.values.items():
+            values = every[chosen]
+            known = np.isfinite(values)
+            by_unit = means(values, of, len(names))
+            yield row(metric, "mean_over_groups", bootstrap.mean_over_units(by_unit), known)
+            yield row(metric, "median_over_groups", bootstrap.median_over_units(by_unit), known)
+            for group_kind, groups in self._parts(chosen).items():
+                for group in sorted(set(groups)):
+                    part = known & (groups == group)
+                    estimate = bootstrap.mean_over_units(means(values[part], of[part], len(names)))
+                    about = {"group_kind": group_kind, "group": group}
+                    yield row(metric, "mean_over_groups", estimate, part, **about)
+        every = np.ones(len(of), dtype=bool)
+        for metric, moments in profiles.moments.items():
+            sums = np.stack([moments[chosen][of == unit].sum(axis=0) for unit in range(len(names))])
+            estimate = bootstrap.over_groups([sums]).estimate(measures.pearson)
+            yield row(metric, "pooled", estimate, every)
+        lost = np.isnan(profiles.values["pearson_delta"][chosen])
+        estimate = Estimate(float(lost.sum()) / n_repeats)
+        yield row("profiles_without_correlation", "pooled", estimate, lost)
+        yield row("share_of_genes_measured", "pooled", Estimate(self.share), every)
+
+    def _parts(self, chosen: np.ndarray) -> dict[str, np.ndarray]:
+        """Return the parts that are scored apart: by strength of response, and by controls."""
+        strength = self.profiles.strength[chosen]
+        third = np.searchsorted(np.quantile(strength, [1 / 3, 2 / 3]), strength, side="right")
+        return {
+            "response_strength": np.array(STRENGTHS)[third],
+            "controls": self.profiles.unit["controls"][chosen],
+        }
+
+
+def heads(protocol: str, settings: Mapping[str, Any]) -> Sequence[str]:
+    """Return the heads that a protocol fits on what a model makes of the control profiles."""
+    return ("level_network",) if protocol == "legacy" else tuple(settings["strict"]["heads"])
+
+
+TASK = Task(
+    name="perturbation",
+    unit="treated profile",
+    target="change from matched controls",
+    primary={name: (metric, "mean_over_groups") for name, metric in PRIMARY.items()},
+    predictions=PREDICTIONS,
+    heads=heads,
+    score=score,
+    units=units,
+    paired=PRIMARY,
+    null="mean_delta",
+)

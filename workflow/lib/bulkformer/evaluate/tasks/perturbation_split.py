@@ -1,0 +1,143 @@
+"""Freezes which treated profiles are tested in which fold, for both protocols.
+
+Legacy: compounds at random, as PRnet draws them; a salt or a relative of a tested compound may be
+learned from. Strict: whole families of compounds, whole cell lines, or whole sets of plates. Plates
+are joined by the control wells that their profiles share, because those carry their noise along.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import pyarrow as pa
+from typer import Option
+
+from bulkformer.cli import command
+from bulkformer.errors import InputError
+from bulkformer.evaluate.records import Columns, read_columns
+from bulkformer.evaluate.splits import (
+    Units,
+    assign_folds,
+    connected_groups,
+    manifest,
+    write_manifest,
+)
+
+TASK = "perturbation"
+COHORT = "perturbation"  # of the ledger: no cohort of the config, its samples are the controls
+COLUMNS = ["profile_id", "compound", "scaffold", "perturbagen", "perturbagen_id", "cell_id"]
+PLACE = ["plate", "control_plates", "control_set"]
+LEGACY_REGIME = "random_compounds"
+GROUP_KINDS = {
+    "held_out_compounds": "compound_family",
+    "held_out_cells": "cell",
+    "held_out_plates": "plates",
+}
+
+
+def perturbation_split(
+    treated: Annotated[Path, Option(help="Treated profiles, paired with controls.")],
+    settings: Annotated[str, Option(help="Section perturbation of the config, as JSON.")],
+    seed: Annotated[int, Option()],
+    output: Annotated[Path, Option()],
+) -> None:
+    """Freeze the folds of every regime; a group in two strict folds is an error."""
+    chosen = json.loads(settings)
+    profiles = read_columns(treated, [*COLUMNS, *PLACE, "published_split"])
+    about = {"task": TASK, "dataset": chosen["dataset"], "seed": seed}
+    tables = [_legacy(profiles, chosen["legacy"], about)]
+    for regime in chosen["strict"]["regimes"]:
+        tables += _strict(profiles, regime, chosen["strict"], about)
+    if len(tables) == 1:
+        raise InputError(
+            f"{treated}: no regime of evaluate.perturbation.strict has two groups; add compounds, "
+            "cell lines or plates"
+        )
+    write_manifest(output, tables)
+
+
+def group_keys(profiles: Columns, regime: str) -> list[str]:
+    """Return what each profile must not be parted from, keys joined by commas, as `splits` wants.
+
+    A compound goes with all of its scaffold, with its salts and isomers, and with whatever shares
+    an identifier or a name. A profile goes with its plate and those of its controls, and, where
+    nobody knows the plates, with all that are compared with the same controls.
+    """
+    if regime == "held_out_cells":
+        return [_word(cell) for cell in profiles["cell_id"]]
+    if regime == "held_out_plates":
+        places = zip(*(profiles[name] for name in PLACE), strict=True)
+        return [
+            ",".join(filter(None, [_word(plate), controls, f"controls {_word(of)}"]))
+            for plate, controls, of in places
+        ]
+    kinds = ["scaffold", "compound", "perturbagen_id", "perturbagen"]
+    return [
+        ",".join(
+            f"{kind} {_word(value)}" for kind, value in zip(kinds, values, strict=True) if value
+        )
+        for values in zip(*(profiles[kind] for kind in kinds), strict=True)
+    ]
+
+
+def _strict(
+    profiles: Columns, regime: str, settings: dict[str, Any], about: dict[str, Any]
+) -> list[pa.Table]:
+    """Return the rows of one regime, one table a repeat; none if it has a single group."""
+    ids = profiles["profile_id"]
+    groups = connected_groups(group_keys(profiles, regime), ids)
+    units = Units(ids, groups, GROUP_KINDS[regime], [""] * len(ids), [COHORT] * len(ids))
+    n_groups = len(set(groups))
+    if n_groups < 2:
+        print(f"{regime}: left out, all profiles are one group", file=sys.stderr)
+        return []
+    folds = min(settings["folds"], n_groups)
+    print(f"{regime}: {n_groups} groups in {folds} folds", file=sys.stderr)
+    return [
+        manifest(
+            units,
+            assign_folds(
+                units.stratum, groups, folds, np.random.default_rng([about["seed"], repeat])
+            ),
+            protocol="strict",
+            regime=regime,
+            repeat=repeat,
+            **about,
+        )
+        for repeat in range(settings["repeats"])
+    ]
+
+
+def _legacy(profiles: Columns, settings: dict[str, Any], about: dict[str, Any]) -> pa.Table:
+    """Return random folds of compounds, or the one split that the data came with.
+
+    A profile that a published split calls "test" is tested in fold 0. All others are in fold 1 and
+    have the role train, which nobody tests.
+    """
+    ids, compounds = profiles["profile_id"], profiles["compound"]
+    units = Units(ids, compounds, "compound", [""] * len(ids), [COHORT] * len(ids))
+    about = about | {"protocol": "legacy", "regime": LEGACY_REGIME, "repeat": 0}
+    if settings["split_column"]:
+        tested = [value == "test" for value in profiles["published_split"]]
+        if len(set(tested)) < 2:
+            raise InputError(
+                f"column {settings['split_column']}: needs both 'test' and other profiles; "
+                "correct evaluate.perturbation.legacy.split_column"
+            )
+        table = manifest(units, [0 if test else 1 for test in tested], **about)
+        roles = pa.array(["test" if test else "train" for test in tested])
+        return table.set_column(table.schema.get_field_index("role"), "role", roles)
+    folds = min(settings["folds"], len(set(compounds)))
+    rng = np.random.default_rng(about["seed"])
+    return manifest(units, assign_folds(units.stratum, compounds, folds, rng), **about)
+
+
+def _word(value: str | None) -> str:
+    """Return a name without the comma, which separates keys."""
+    return (value or "").replace(",", ";")
+
+
+if __name__ == "__main__":
+    command(perturbation_split)
