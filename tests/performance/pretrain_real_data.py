@@ -31,7 +31,7 @@ def run_rules(folder: Path, data: Path) -> tuple[float, str]:
     """Run all rules up to the pretrained model; return seconds and the command of the trainer."""
     start = time.perf_counter()
     run = snakemake(
-        folder, "pretrain", "--cores", "2", "--resources", "gpu=8", "--printshellcmds",
+        folder, "train", "--cores", "2", "--resources", "gpu=8", "--printshellcmds",
         "--configfile", "config/config.yaml", f"{CONFIG}/config.yaml", BULKFORMER_DATA=str(data),
     )  # fmt: skip
     if run.returncode:

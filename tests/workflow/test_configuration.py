@@ -55,6 +55,25 @@ def test_a_typo_stops_the_run_and_is_named(project, file, old, new, names):
         assert name in run.stdout
 
 
+@pytest.mark.parametrize(
+    ("overlay", "message"),
+    [
+        ("training: {mask_fraction: [0.4, 0.1]}", "write the lower share first"),
+        ("model: {dim: 36, heads: 8}", "must divide dim"),
+        ("model: {layers: null}", "layers must be given"),
+        ("mode: released", "a simulated universe has none"),
+    ],
+)
+def test_settings_that_contradict_each_other_stop_the_run(project, overlay, message):
+    (project / "mine.yaml").write_text(f"pretrain: {{{overlay}}}")
+    run = snakemake(
+        project, "--profile", "profiles/demo", "--dry-run", "--configfile",
+        "config/config.yaml", "config/demo.yaml", "mine.yaml",
+    )  # fmt: skip
+    assert run.returncode != 0
+    assert message in run.stdout
+
+
 def keys(schema, prefix=""):
     """Yield every dotted key of a schema."""
     for name, part in schema.get("properties", {}).items():

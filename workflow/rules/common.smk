@@ -34,7 +34,10 @@ check(config, "config", "the configuration")
 # Fills in the defaults.
 validate(config, "../schemas/config.schema.yaml")
 
-shell.prefix(f"export PYTHONPATH={shlex.quote(str(Path(workflow.basedir) / 'lib'))}; ")
+# A prefix of one's own replaces Snakemake's, which has these options.
+shell.prefix(
+    f"set -euo pipefail; export PYTHONPATH={shlex.quote(str(Path(workflow.basedir) / 'lib'))}; "
+)
 
 # Keys of expression.corpus: how alike two profiles must be, in one cohort and in two.
 DUPLICATE_CORRELATIONS = ["duplicate_correlation", "duplicate_correlation_across"]

@@ -24,7 +24,7 @@ rule train:
         cost=trained_folder("cost.parquet"),
         provenance=trained_folder("provenance.json"),
     log:
-        "<logs>/pretrain/train.log",
+        f"<logs>/pretrain/{config['pretrain']['run']}.log",
     benchmark:
         "<benchmarks>/pretrain/train.jsonl"
     # Everything that uses the model waits for it: start it as soon as it can run.
@@ -53,13 +53,14 @@ rule train:
         gene_table=gene_table_flag,
         folder=lambda wildcards, output: str(Path(output.model).parent),
         state=lambda wildcards, output: f"{Path(output.model).parent}.state",
-    # tee must outlive a signal to the whole job, or the trainer could not say, nor save, anything.
+    # tee must outlive a signal to the whole job, or the trainer could not say, nor save, anything. A
+    # run that goes on adds to its log.
     shell:
         "python -m bulkformer.pretrain.train --genes {input.genes} --corpus {input.corpus}"
         " {params.stores} {params.start} {params.gene_table} {params.settings}"
         " --execution {resources.execution:q}"
         " --folder {params.folder} --state {params.state} 2>&1"
-        " | (trap '' TERM USR1 INT; exec tee {log})"
+        " | (trap '' TERM USR1 INT; exec tee -a {log})"
 
 
 rule released_weights:

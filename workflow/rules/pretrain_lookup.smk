@@ -18,6 +18,33 @@ for row in MODELS.values():
         row["weights"] = WEIGHTS_OF_MODE[config["pretrain"]["mode"]]
 
 
+def check_pretrain():
+    """Stop before anything runs where settings that are each allowed contradict each other."""
+    mode, model = config["pretrain"]["mode"], config["pretrain"]["model"]
+    hidden = config["pretrain"]["training"]["mask_fraction"]
+    if isinstance(hidden, list) and hidden[0] > hidden[1]:
+        raise WorkflowError(
+            f"pretrain.training.mask_fraction: {hidden} is no range; write the lower share first"
+        )
+    sizes = {name: model.get(name) for name in ["dim", "layers", "heads"]}
+    absent = [name for name, size in sizes.items() if size is None]
+    if mode == "train" and model["preset"] is None and absent:
+        raise WorkflowError(
+            f"pretrain.model: without a preset, {', '.join(absent)} must be given as well"
+        )
+    if mode == "train" and sizes["dim"] and sizes["heads"] and sizes["dim"] % sizes["heads"]:
+        raise WorkflowError(
+            f"pretrain.model: heads ({sizes['heads']}) must divide dim ({sizes['dim']})"
+        )
+    if mode != "train" and config["sources"]["mode"] == "simulate":
+        for path in released_files().values():
+            if path.startswith("<resources>"):
+                raise WorkflowError(
+                    f"pretrain.mode: '{mode}' needs released weights, and a simulated universe has "
+                    "none; name files of your own in pretrain.released, or train"
+                )
+
+
 def folder_of_run(file, maker):
     """A file of the run that `maker`, train or released, makes."""
     run = config["pretrain"]["run"]
@@ -141,3 +168,6 @@ PROTEIN_FILES = protein_inputs(
 MATRIX_FILES = protein_inputs(
     {name: PROTEINS[name] for name in ["matrix", "matrix_genes"]}, "released"
 )
+
+
+check_pretrain()

@@ -45,11 +45,12 @@ rule graph:
 
 
 rule pretrain:
-    """The pretrained BulkFormer."""
+    """The pretrained BulkFormer, and the page about it."""
     input:
         rules.released_weights.output
         if config["pretrain"]["mode"] == "released"
         else rules.train.output,
+        rules.model_page.output,
 
 
 rule embeddings:

@@ -243,7 +243,9 @@ def test_a_checkpoint_that_cannot_be_read_is_named(tmp_path):
     model, optimiser = small_run()
     save_state(tmp_path, model, optimiser, Progress(step=1))
     whole = (tmp_path / "last.pt").read_bytes()
-    for damaged in (b"", b"no checkpoint", whole[: len(whole) // 2]):
+    middle = len(whole) // 2
+    flipped = whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :]
+    for damaged in (b"", b"no checkpoint", whole[:middle], flipped):
         (tmp_path / "last.pt").write_bytes(damaged)
         with pytest.raises(InputError, match=r"last\.pt: not a readable checkpoint .* start anew"):
             restore(tmp_path, model, optimiser)

@@ -102,7 +102,7 @@ def test_changed_values_never_continue_a_stale_state(corpus, tmp_path):
 
 def test_a_signal_to_the_whole_job_still_saves_through_the_pipe_of_the_rule(corpus, root, tmp_path):
     rule = (root / "workflow/rules/pretrain.smk").read_text()
-    pipe = re.search(r"\" (\| .*tee) \{log\}", rule).group(1)
+    pipe = re.search(r"\" (\| .*tee -a) \{log\}", rule).group(1)
     words = command(corpus, tmp_path, checkpoint_minutes=OFTEN, epochs=500)
     line = f"set -euo pipefail; {shlex.join(words)} 2>&1 {pipe} {tmp_path / 'log'})"
     process = subprocess.Popen(

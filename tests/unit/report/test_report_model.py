@@ -100,7 +100,10 @@ def test_the_header_says_which_model_this_is(page, document):
 
 def test_accuracy_is_shown_by_split_and_share(document):
     text = words(document.sections["masks"])
-    assert "15% as in training 90,300 42 samples 0.728 1.234 0.410 [0.360, 0.460] 7 groups" in text
+    assert (
+        "15% nearest to training 90,300 42 samples 0.728 1.234 0.410 [0.360, 0.460] 7 groups"
+        in text
+    )
 
 
 def test_losses_at_the_kept_and_the_last_step_are_those_of_the_history(written, document):

@@ -61,6 +61,8 @@ def matrix(
     """
     if output.suffix not in SUFFIXES:
         raise InputError(f"{output}: name it {', '.join(SUFFIXES)}")
+    if not run.is_dir():
+        raise InputError(f"{run}: no such run folder; name one of results/pretrain by --run")
     from bulkformer.embed.registry import load
 
     plan = plan_of(
@@ -88,8 +90,8 @@ def matrix(
         raise InputError(f"{expression}: no sample has any expression in the genes of {run}")
     if embedded.left_out:
         print(
-            f"{expression}: {len(embedded.left_out)} samples have no expression in these genes and "
-            f"get no vector, first '{embedded.left_out[0]}'",
+            f"{expression}: no expression in these genes, and so no vector, for "
+            f"{len(embedded.left_out)} samples, first '{embedded.left_out[0]}'",
             file=sys.stderr,
         )
     vectors = np.concatenate(embedded.vectors)
@@ -163,12 +165,13 @@ def check_shared(found: dict[str, Any], expression: Path, run: Path, min_share: 
     """Raise InputError if too few genes of the model were measured for it to mean anything."""
     if found["genes_measured"] and found["vocabulary_share"] >= min_share:
         return
-    unmatched = ", ".join(f"'{name}'" for name in found["unmatched_examples"][:3]) or "none"
+    examples = ", ".join(f"'{name}'" for name in found["unmatched_examples"][:3])
+    unmatched = f"; identifiers that match none are {examples}" if examples else ""
     lengths = found["genes_without_length"]
     more = f", and {lengths} genes have no length in {run / 'genes.parquet'}" if lengths else ""
     raise InputError(
         f"{expression}: has {found['vocabulary_share']:.1%} of the model's genes by --gene-ids "
-        f"{found['gene_ids']}, and {min_share:.1%} are asked for; identifiers that match none are "
+        f"{found['gene_ids']}, and {min_share:.1%} are asked for"
         f"{unmatched}{more}. Correct --gene-ids or --orientation, or lower --min-shared-vocabulary "
         "if a model that guesses most genes is what you want"
     )

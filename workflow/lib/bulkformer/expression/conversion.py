@@ -218,7 +218,7 @@ def check_whole_numbers(
             f"{path}: the count of gene '{gene_ids[column]}' in sample '{sample_ids[row]}' is "
             f"{values[row, column]:.10g}, and unit 'counts' means whole numbers. Set unit to "
             "expected_counts (RSEM and the like) or scaled_counts (divided by a factor a sample) "
-            "in the cohorts table; logarithms, TPM and FPKM are no counts"
+            "(the cohorts table, or --unit); logarithms, TPM and FPKM are no counts"
         )
 
 

@@ -162,8 +162,8 @@ class _Workers:
         if status == -signal.SIGKILL:
             how += " (by the system if memory ran out, or because it did not end with the others)"
         print(
-            f"error: process {rank} of {len(self._processes)} {how}, and the others were ended; "
-            "the same command goes on from the last checkpoint",
+            f"error: process {rank} of {len(self._processes)} {how}, and the others were ended. "
+            "Where a checkpoint was saved, the same command goes on from it",
             file=sys.stderr,
         )
 

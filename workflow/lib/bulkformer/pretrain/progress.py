@@ -198,7 +198,8 @@ def device_name(device: torch.device) -> str:
     """Return the name of the GPU, or "cpu" with the number of threads."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"cpu, {torch.get_num_threads()} threads"
+    threads = torch.get_num_threads()
+    return f"cpu, {threads} thread{'s' if threads > 1 else ''}"
 
 
 def _or_none(value: float) -> float | None:

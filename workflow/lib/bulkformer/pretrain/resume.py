@@ -16,6 +16,7 @@ import os
 import pickle
 import sys
 import time
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -94,14 +95,19 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
 def load_checkpoint(path: Path) -> dict[str, Any] | None:
     """Return the saved state on the CPU, or None if there is no such file.
 
-    Raises InputError if the file cannot be read; nothing but plain tensors and containers is ever
-    unpickled.
+    Raises InputError if the file cannot be read or is damaged; nothing but plain tensors and
+    containers is ever unpickled.
     """
     if not path.exists():
         return None
     try:
+        with zipfile.ZipFile(path) as archive:
+            if damaged := archive.testzip():  # torch writes check sums and does not look at them
+                raise zipfile.BadZipFile(f"{damaged} is damaged")
         return torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
+    except (
+        pickle.UnpicklingError, RuntimeError, EOFError, OSError, zipfile.BadZipFile
+    ) as error:  # fmt: skip
         raise _unreadable(path, error) from error
 
 

@@ -37,6 +37,7 @@ class Training:
 
     def __post_init__(self) -> None:
         low, high = self.mask_range
+        _require(low <= high, "mask_fraction", self.mask_fraction, "the lower share first")
         _require(0 < low <= high < 1, "mask_fraction", self.mask_fraction, "between 0 and 1")
         _require(self.epochs >= 1, "epochs", self.epochs, "at least 1")
         size = self.effective_batch_size

@@ -210,8 +210,8 @@ def figures(inputs: ModelInputs) -> dict[str, Picture | None]:
         "map": Picture(
             map_figure(inputs.gene_map, inputs.clusters),
             "Each point is a gene. Clusters in which a gene set is enriched are coloured and bear "
-            "their number and that set; grey genes are in clusters without one. Only neighbourhood "
-            "means something here: distances and sizes of islands do not.",
+            "their number and, where there is room, that set; grey genes are in clusters without "
+            "one. Only neighbourhood means something here: distances and sizes of islands do not.",
         ),
     }
 
@@ -268,7 +268,7 @@ def run_terms(inputs: ModelInputs) -> list[tuple[str, str]]:
         ("corpus, SHA-256", str(inputs.corpus.get("corpus_sha256") or MISSING)),
         ("files", describe(training["files"]) if "files" in training else MISSING),
         ("samples looked at", looked),
-        ("each gene hidden in each sample", f"at least {count(assessment['repeats'])} times"),
+        ("each gene hidden in each sample", f"{count(assessment['repeats'])} times or more"),
         ("seed of the masks", str(assessment["seed"])),
         ("versions", ", ".join(f"{k} {v}" for k, v in sorted(versions.items())) or MISSING),
     ]

@@ -70,7 +70,7 @@ def learning_figure(
             floor, color=FLOOR_LINE, linewidth=1.2, linestyle=(0, (4, 3)),
             label=f"gene mean, studies kept apart: {decimal(floor)}",
         )  # fmt: skip
-    losses.set_title(f"Loss, {percent(main)} of genes hidden", **TITLE)
+    losses.set_title(f"Loss; in validation {percent(main)} of genes hidden", **TITLE)
     known = sorted(looks.loc[looks["split"] == "validation", "mask_fraction"].unique())
     for number, share in enumerate(known):
         colour = mpl.colormaps[SHARES](0.15 + 0.8 * number / max(1, len(known) - 1))
@@ -101,9 +101,13 @@ def mask_figure(accuracy: pd.DataFrame, main: float) -> Markup:
             continue
         x = 100 * rows["mask_fraction"]
         errors.plot(x, rows["mse"], marker="o", markersize=5, **look_of(split), label=name)
-        # Below LOWEST a model is of no use, and showing how far would flatten all the rest.
+        # Below LOWEST a model is of no use, and showing how far would flatten all the rest: the
+        # line leaves the axes on its way there, and a marker at the edge says where to.
+        skills.plot(x, rows["mse_skill"], **look_of(split))
         shown = rows["mse_skill"].clip(lower=LOWEST)
-        skills.plot(x, shown, marker="o", markersize=5, **look_of(split), label=name)
+        skills.plot(
+            x, shown, linestyle="none", marker="o", markersize=5, **look_of(split), label=name
+        )
         for at, low, high, value in zip(
             x, rows["ci_low"], rows["ci_high"], rows["mse_skill"], strict=True
         ):

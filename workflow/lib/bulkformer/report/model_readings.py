@@ -197,8 +197,8 @@ def clusters(inputs: ModelInputs) -> list[Reading]:
             sentence(
                 ABOVE if own["sets_enriched"] > chance["sets_enriched"] else BELOW,
                 f"{count(own['sets_enriched'])} of {count(own['n_sets'])} gene sets are enriched "
-                f"in a cluster; {decimal(chance['sets_enriched'], 1)} once genes are exchanged at "
-                "random.",
+                f"in a cluster; on average {decimal(chance['sets_enriched'], 1)} once genes are "
+                "exchanged at random.",
             )
         )
     return found

@@ -43,7 +43,7 @@ def accuracy_table(inputs: ModelInputs) -> Table:
         rows.append(
             [
                 Cell(SPLITS.get(row["split"], row["split"])),
-                Cell(percent(row["mask_fraction"]), "as in training" if main else ""),
+                Cell(percent(row["mask_fraction"]), "nearest to training" if main else ""),
                 count_cell(row["n_values"], f"{count(row['n_samples'])} samples"),
                 decimal_cell(row["mse"]),
                 decimal_cell(row["gene_mean_mse"]),

@@ -79,7 +79,8 @@ def read_gene_list(format: str, path: Path) -> pd.DataFrame:
     if absent := [name for name in needed if name not in table]:
         raise InputError(
             f"{path}: a gene list of the format '{format}' has the column {', '.join(absent)}; the "
-            f"columns are {', '.join(table)}. Correct expression.vocabulary.gene_list_format"
+            f"columns are {', '.join(table)}. Give another list, or say which format it has "
+            "(expression.vocabulary.gene_list_format; --genes-format of released weights)"
         )
     table[form.gene_id] = table[form.gene_id].str.strip()
     stray = table[form.gene_id] == STRAY
