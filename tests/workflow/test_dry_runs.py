@@ -187,3 +187,19 @@ def test_released_files_that_a_run_does_not_use_are_neither_sought_nor_listed(pl
 def test_no_profile_is_loaded_behind_the_users_back(root):
     assert not (root / "profiles" / "default").exists()
     assert not (root / "workflow" / "profiles").exists()
+
+
+def test_the_graph_ablation_trains_every_graph_again_and_nothing_else_does(project):
+    asked = project / "ablation.yaml"
+    asked.write_text("evaluate:\n  graph_ablation: {graphs: [none, random, string], repeats: 2}\n")
+    files = ["config/config.yaml", "config/demo.yaml", str(asked)]
+    demo = ["--profile", "profiles/demo", "--dry-run", "graph_ablation"]
+    run = snakemake(project, *demo, "--configfile", *files)
+    assert run.returncode == 0, run.stdout[-2000:]
+    jobs = dict(re.findall(r"^(\w+) +(\d+)$", run.stdout.split("Job stats:")[1], re.MULTILINE))
+    assert jobs["graph_ablation_train"] == jobs["graph_ablation_metrics"] == "6"
+    assert jobs["no_graph"] == jobs["compare_graphs"] == "1"
+    assert "train" not in jobs
+    run = snakemake(project, *demo)
+    assert run.returncode != 0
+    assert "set evaluate.graph_ablation" in run.stdout + (run.stderr or "")

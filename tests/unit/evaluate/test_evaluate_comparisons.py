@@ -1,6 +1,7 @@
 """Every model meets one named simple model and the null on the same units, with one sentence."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -155,6 +156,17 @@ def test_only_units_that_both_models_have_are_compared_and_all_are_counted(tmp_p
     scores = {"bulkformer": [skill(0.4, 2, STUDIES[:30])], "ridge": [skill(0.3, 4, STUDIES[10:])]}
     row = of(compare(tmp_path, scores, VALUES), "bulkformer")
     assert (row["n_units"], row["n_units_model"], row["n_units_opponent"]) == (20, 30, 30)
+
+
+def test_repeats_of_a_unit_are_no_further_units(tmp_path: Path) -> None:
+    def twice(mean: float, seed: int) -> list[UnitScores]:
+        return [replace(skill(mean, seed + n), repeat=n) for n in (0, 1)]
+
+    scores = {"bulkformer": twice(0.4, 2), "ridge": twice(0.3, 8)}
+    row = of(compare(tmp_path, scores, VALUES), "bulkformer")
+    assert row["n_units"] == len(STUDIES)
+    pair = np.mean([a.value - b.value for a, b in zip(*scores.values(), strict=True)], axis=0)
+    assert row["p_wilcoxon"] == pytest.approx(stats.wilcoxon(pair).pvalue)
 
 
 def test_few_units_are_too_few_to_decide(tmp_path: Path) -> None:

@@ -214,3 +214,23 @@ def test_single_validation_samples_were_not_learned_from_but_their_studies_were(
                 "trained on: 1 of 1 samples' study"
             )
         assert rows.loc[model, "copy_of_held_out", "all_samples"]["exposure"] == "clean"
+
+
+@pytest.mark.parametrize("column", ["cell_line_id", "cell_id"])
+def test_cell_lines_are_never_cleared_by_a_corpus_that_does_not_name_its_lines(
+    world: World, column: str
+) -> None:
+    world.cohort("corpus", {"study_id": ["GSE1", "GSE2"]})
+    learned = {"cohort": "corpus", "sample_id": ["corpus_0000", "corpus_0001"], "split": "train"}
+    pd.DataFrame(learned).to_parquet(world.corpus)
+    world.cohort("lines", {column: ["ACH-1", "ACH-2"]})
+    world.cohort("patients", {"patient_id": ["P1", "P2"]})
+    models = '{"bulkformer": "trained", "pca": "fitted", "untrained": "random", "raw": "none"}'
+    path = world.ledger(["corpus", "lines", "patients"], models)
+    rows = pd.read_parquet(path).set_index(["cohort", "model"])
+    states = rows["exposure"]
+    assert states["lines", "bulkformer"] == states["lines", "pca"] == "unknown"
+    assert "other cultures of these may be in it" in rows["evidence"]["lines", "pca"]
+    # What learned from nothing has seen nothing; and patients have names of their own.
+    assert states["lines", "untrained"] == states["lines", "raw"] == "clean"
+    assert states["patients", "bulkformer"] == "clean"

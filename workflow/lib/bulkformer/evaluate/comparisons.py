@@ -113,11 +113,16 @@ def pair_up(
     `scores` are rows of units.parquet of one task and protocol, with a key of `arms` as `arm`.
     """
     primary = chooser.task.paired.get(chooser.protocol)
+    # Regimes that rank no model are no part of the primary family.
+    ranked = chooser.task.ranked.get(chooser.protocol)
     for key, own in scores.groupby(PLACE, dropna=False, observed=True, sort=True):
         place = {
             name: value if isinstance(value, str) else None
             for name, value in zip(PLACE, key, strict=True)
         }
+        if place["unit_kind"] != FOLD:  # repeats of a unit are no further units
+            own = own.groupby(["unit", "arm"], observed=True, as_index=False)["value"].mean()
+            own["repeat"] = 0
         wide = own.pivot(index=["repeat", "unit"], columns="arm", values="value").sort_index()
         wide.columns = [arms[code] for code in wide]
         for opponent in chooser.opponents(place["dataset"], place["regime"]):
@@ -138,7 +143,7 @@ def pair_up(
                     test=tester.over_folds(differences, both.index.get_level_values("repeat"))
                     if place["unit_kind"] == FOLD
                     else tester.over_units(differences),
-                    primary=place["metric"] == primary,
+                    primary=place["metric"] == primary and ranked in (None, place["regime"]),
                 )
 
 

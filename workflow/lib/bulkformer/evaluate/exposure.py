@@ -58,6 +58,10 @@ LEARNS_FROM = {
     "none": (),
 }
 EXTERNAL = "external"  # the origin of a graph that no sample of the corpus has shaped
+CELL_LINE_COLUMNS = ("cell_line_id", "cell_id")
+OTHER_CULTURES = (
+    "the corpus does not say of which cell lines it is: other cultures of these may be in it"
+)
 WITH_GRAPH = ("trained", "random")
 RELEASED = ("released", "fine_tuned")
 WORST_FIRST = ("seen_unlabelled", "seen_in_graph", "unknown", "clean")
@@ -83,6 +87,11 @@ def exposure(
     labels = {
         name: read_kept(path, [], [key for key in KEYS if key != "sample_id"])
         for name, path in pair(cohort, samples, "--samples").items()
+    }
+    of_lines = {
+        name: holds_cell_lines(path)
+        for name, path in pair(cohort, samples, "--samples").items()
+        if name not in set(rows["cohort"])
     }
     looked_up = pair(overlap_cohort or [], overlap or [], "--overlap")
     copies = {name: read_overlap(path) for name, path in looked_up.items()}
@@ -115,6 +124,8 @@ def exposure(
             of_weights, of_graph = overlaps[learned][place], overlaps[drawn][place]
             scanned = place[0] in copies
             state, evidence = _judge(weights, learned, drawn, (of_weights, of_graph), n, scanned)
+            if state == "clean" and (learned or drawn) and of_lines.get(place[0]):
+                state, evidence = "unknown", f"{evidence}; {OTHER_CULTURES}"
             if of_release:
                 stated = documented.judge(place[0], subset, weights in RELEASED)
                 state, evidence = _worse((state, evidence), stated)
@@ -132,6 +143,12 @@ def exposure(
                 | shown
             )
     write_table(output, pa.Table.from_pylist(ledger, schema=SCHEMA))
+
+
+def holds_cell_lines(samples: Path) -> bool:
+    """Return whether a cohort is of cell lines, which are grown and sequenced anywhere."""
+    columns = read_kept(samples, [], CELL_LINE_COLUMNS)
+    return any(value for name in CELL_LINE_COLUMNS for value in columns[name])
 
 
 def rests_on_samples(graph: Path) -> bool:

@@ -29,8 +29,8 @@ FLOORS = {
 
 # (metric, aggregation): name in headings, and what the axis counts.
 MEASURE_NAMES = {
-    ("pearson", "pooled"): ("pooled PCC", "Pearson r over all hidden values"),
-    ("spearman", "pooled"): ("pooled Spearman", "Spearman ρ over all hidden values"),
+    ("pearson", "pooled"): ("pooled PCC", "Pearson r over all values"),
+    ("spearman", "pooled"): ("pooled Spearman", "Spearman ρ over all values"),
     ("per_gene_pearson_deviation", "mean_over_groups"): (
         "per-gene PCC",
         "Pearson r across samples, mean over genes",
@@ -48,38 +48,38 @@ MEASURE_NAMES = {
         "within-study AUC",
         "AUC, disease against control",
     ),
-    ("f1", "pooled"): ("F1 of differential genes", "F1 of genes called on imputed counts"),
-    ("auroc", "fold_mean"): ("AUROC, dead or alive", "AUROC, follow-up ignored, mean over folds"),
+    ("f1", "pooled"): ("F1 of differential genes", "F1 of called genes"),
+    ("auroc", "fold_mean"): ("AUROC, dead or alive", "AUROC, mean over folds"),
     ("within_cancer_c_index", "weighted"): (
         "within-cancer C-index",
-        "concordance of pairs of patients with one cancer",
+        "pairs of one cancer",
     ),
-    ("c_index", "weighted"): ("C-index over all cancers", "concordance of all pairs of patients"),
+    ("c_index", "weighted"): ("C-index over all cancers", "all pairs of patients"),
     ("integrated_brier_skill", "pooled"): (
         "integrated Brier skill",
-        "1 − integrated Brier score / that of one Kaplan-Meier curve",
+        "1 − score / Kaplan-Meier",
     ),
     ("per_drug_pearson", "mean_over_groups"): (
         "per-drug PCC",
-        "Pearson r across lines, mean over drugs",
+        "r, mean over drugs",
     ),
     ("interaction_pearson", "pooled"): (
         "interaction PCC",
-        "Pearson r of what drug and line do not explain alone",
+        "r of drug by line",
     ),
     ("per_gene_pearson", "mean_over_groups"): (
         "per-gene PCC",
-        "Pearson r across lines, mean over genes",
+        "r, mean over genes",
     ),
     ("pearson_level", "mean_over_groups"): (
         "PCC of absolute levels",
-        "Pearson r of levels, which an unchanged cell has too",
+        "r of levels",
     ),
     ("pearson_delta_deviation", "mean_over_groups"): (
         "PCC of changes beyond the mean change",
-        "Pearson r of changes, the mean change subtracted",
+        "r, mean change off",
     ),
-    ("pearson_delta", "mean_over_groups"): ("PCC of changes", "Pearson r of changes"),
+    ("pearson_delta", "mean_over_groups"): ("PCC of changes", "r of changes"),
 }
 
 # What stands beside the primary measures of a task: first in figures, then in tables only.

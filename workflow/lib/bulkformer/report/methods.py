@@ -87,7 +87,11 @@ EXPOSURE: Terms = [
         "weights, their makers say that the collection was in theirs",
     ),
     ("seen in graph", "not in training, but in the samples from which the gene graph was made"),
-    ("unknown", "released weights, whose training samples are not listed: nothing is cleared"),
+    (
+        "unknown",
+        "released weights, whose training samples are not listed; and cell lines, wherever the "
+        "corpus does not say of which lines its samples are: nothing is cleared",
+    ),
 ]
 
 

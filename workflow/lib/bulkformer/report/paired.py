@@ -146,17 +146,23 @@ def ablation_table(ablation: pd.DataFrame | None) -> Table | None:
             Column("Difference to the first graph", True),
             Column("Units", True),
             Column("Adjusted p", True),
-            Column("Verdict", wide=True),
+            Column("Verdict"),
             Column("Exposure"),
         ],
         [ablation_row(row) for row in ablation.to_dict("records")],
     )
 
 
+def ablation_sentences(ablation: pd.DataFrame | None) -> list[Said]:
+    """Return what is said of each graph but the first."""
+    rows = [] if ablation is None else ablation.dropna(subset=["verdict"]).to_dict("records")
+    return [Said(VERDICTS[row["verdict"]][1], f"{place(row)}: {row['sentence']}") for row in rows]
+
+
 def ablation_row(row: Mapping[str, Any]) -> Sequence[Cell]:
     """Return one graph in one place."""
     is_first = is_missing(row["verdict"])
-    word, mark = ("the others are compared with it", "") if is_first else VERDICTS[row["verdict"]]
+    word, mark = ("the first", "") if is_first else VERDICTS[row["verdict"]]
     return [
         text_cell(label(row["graph"])),
         text_cell(place(row), label(row["metric"])),
@@ -165,10 +171,6 @@ def ablation_row(row: Mapping[str, Any]) -> Sequence[Cell]:
         decimal_cell(row["mean_difference"], row["low"], row["high"]),
         count_cell(row["n_units"], plural(label(row["unit_kind"]))),
         Cell(decimal(row["p_adjusted"])),
-        Cell(
-            word,
-            "" if is_first else row["sentence"],
-            f"verdict {mark}" if mark else "",
-        ),
+        Cell(word, mark=f"verdict {mark}" if mark else ""),
         exposure_cell(row["exposure"]),
     ]

@@ -27,7 +27,13 @@ from bulkformer.report.materials import (
 )
 from bulkformer.report.methods import methods
 from bulkformer.report.methods_tasks import QUESTIONS
-from bulkformer.report.paired import Said, ablation_table, paired_table, sentences
+from bulkformer.report.paired import (
+    Said,
+    ablation_sentences,
+    ablation_table,
+    paired_table,
+    sentences,
+)
 from bulkformer.report.pictures import (
     Picture,
     comparison_picture,
@@ -104,6 +110,7 @@ def page_context(title: str, inputs: Inputs) -> dict[str, Any]:
             "published": literature_table("table-published", inputs.literature, tasks),
             "independent": literature_table("table-independent", inputs.independent, tasks),
         },
+        "ablation_said": ablation_sentences(inputs.ablation),
         "corpus_facts": corpus_facts(inputs.corpus),
         "graph_making": [(graph["graph"], graph_making(graph)) for graph in inputs.graphs],
         "origin_of_weights": origin_of_weights(inputs.training),

@@ -80,8 +80,8 @@ class Comparison:
 
     @property
     def panels(self) -> list[Measure]:
-        """Measures of the figure, legacy first."""
-        return [self.legacy, *self.strict, *self.more]
+        """Measures of the figure, legacy first; further heads stand in the table."""
+        return [self.legacy, *self.strict[:2], *self.more]
 
     @property
     def floors(self) -> Mapping[str, str]:

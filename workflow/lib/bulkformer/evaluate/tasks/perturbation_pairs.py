@@ -278,7 +278,9 @@ def _write_store(
         writer.write(ids, values)
     n = len(ids)
     table = {"sample_id": ids, "kept": [True] * n, "reason": pa.nulls(n, pa.string())}
-    write_table(samples, pa.table(table | {"study_id": pa.nulls(n, pa.string())}))
+    # The ledger of exposure asks which cell lines they are of.
+    cells = pa.array([place[0] for place, *_ in means], pa.string())
+    write_table(samples, pa.table(table | {"study_id": pa.nulls(n, pa.string()), "cell_id": cells}))
 
 
 def _word(value: str | None) -> str:
