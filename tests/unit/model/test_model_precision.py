@@ -1,5 +1,7 @@
 """How a network is computed changes nothing: precision, memory, kernels of attention, compiler."""
 
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -162,3 +164,17 @@ def test_a_compiled_network_gives_the_same_numbers(config, graph, x):
     torch._dynamo.reset()
     model.compile(backend="aot_eager", fullgraph=False)
     torch.testing.assert_close(gradients(model, x), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_a_network_that_is_not_compiled_loads_no_compiler():
+    program = (
+        "import sys, torch\n"
+        "from bulkformer.model.variants import build, initialise_model\n"
+        "from bulkformer.model.graph_convolution import Graph\n"
+        "graph = Graph(torch.tensor([0, 1]), torch.tensor([1, 0]), torch.ones(2))\n"
+        "config = build({'dim': 8, 'layers': 1, 'heads': 2}, 5)\n"
+        "model = initialise_model(config, graph, 1, 2.0).eval()\n"
+        "model(torch.rand(1, 5), torch.zeros(1))\n"
+        "assert 'torch._dynamo' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)

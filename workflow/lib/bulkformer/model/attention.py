@@ -28,6 +28,7 @@ from bulkformer.model.attention_features import (
     project,
     with_row_sums,
 )
+from bulkformer.model.compiling import outside_compilers
 
 CACHED_FEATURES = 2**18  # elements of φ in a chunk on CPU: 1 MB, what the cache holds
 STREAMED_FEATURES = 2**26  # on an accelerator: 256 MB, enough to fill it with one matrix product
@@ -197,7 +198,7 @@ class Portion(NamedTuple):
         return cls(samples, chunk or max(1, STREAMED_FEATURES // (samples * per_token)))
 
 
-@torch.compiler.disable  # it streams in portions that a compiler would unroll
+@outside_compilers  # it streams in portions that a compiler would unroll
 def fused(q: Tensor, k: Tensor, v: Tensor, projection: Tensor, chunk: int | None) -> Tensor:
     """Attend by features that never exist as a whole, in float32 or float64, on any device."""
     projection = projection.to(torch.promote_types(q.dtype, torch.float32))
@@ -211,7 +212,7 @@ def triton(q: Tensor, k: Tensor, v: Tensor, projection: Tensor, chunk: int | Non
     return linear_attention(q, k, v, projection)
 
 
-@torch.compiler.disable  # einops of another package
+@outside_compilers  # einops of another package
 def performer_pytorch(
     q: Tensor, k: Tensor, v: Tensor, projection: Tensor, chunk: int | None
 ) -> Tensor:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from bulkformer.errors import InputError
+from bulkformer.model.compiling import outside_compilers
 
 
 class Graph(NamedTuple):
@@ -117,7 +118,7 @@ class SparseProduct(torch.autograd.Function):
         return multiply(ctx.transpose, gradient.contiguous()), None, None
 
 
-@torch.compiler.disable  # compilers know no sparse rows
+@outside_compilers  # compilers know no sparse rows
 def receive(h: Tensor, matrix: SparseRows, transpose: SparseRows) -> Tensor:
     """Return matrix @ h[b] for every sample, in float32 or float64: no gene sums up halves."""
     exact = h.to(torch.promote_types(h.dtype, torch.float32))
