@@ -174,7 +174,7 @@ def test_a_collapse_at_another_mask_stands_in_the_card(metrics):
         **{name: metrics[name].where(~hard, -2.0) for name in ("value", "ci_low", "ci_high")}
     )
     shown = card(comparisons(worse, "imputation", CONFIG)[0], "card", DESCRIBED, 0.15)
-    assert [each.text for each in shown.elsewhere] == ["with random 50% hidden: below gene_mean"]
+    assert [each.text for each in shown.elsewhere] == ["with random 50% of genes hidden: below gene_mean"]
 
 
 def test_the_higher_floor_of_a_measure_is_the_one_that_counts(metrics):

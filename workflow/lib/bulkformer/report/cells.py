@@ -112,6 +112,11 @@ def plural(unit: str) -> str:
     return f"{unit[:-1]}ies" if unit.endswith("y") else f"{unit}s"
 
 
+def spoken(condition: str) -> str:
+    """Write a condition the way it is said: a share of genes is a share of hidden ones."""
+    return f"{condition} of genes hidden" if condition.endswith("%") else condition
+
+
 def label(name: str) -> str:
     """Write an identifier the way it is read: tcga_cancer_type -> tcga cancer type."""
     return str(name).replace("_", " ")

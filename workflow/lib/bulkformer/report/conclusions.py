@@ -17,6 +17,7 @@ from bulkformer.report.cells import (
     is_missing,
     label,
     plural,
+    spoken,
 )
 from bulkformer.report.masks import is_training_mask
 from bulkformer.report.readings import (
@@ -204,7 +205,7 @@ def glance(cards: Sequence[Card]) -> Table:
 
 def comparison_title(comparison: Comparison) -> str:
     """Name a dataset, with the condition where a task has conditions."""
-    condition = f", {comparison.condition} of genes hidden" if comparison.condition else ""
+    condition = f", {spoken(comparison.condition)}" if comparison.condition else ""
     strict = comparison.regimes.get("strict", "") if comparison.one_of_several else ""
     return comparison.dataset + (strict and f", {label(strict)}") + condition
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bulkformer.report.cells import is_missing
+from bulkformer.report.cells import is_missing, spoken
 from bulkformer.report.figures import Estimate
 from bulkformer.report.views import Comparison, Measure
 
@@ -85,7 +85,7 @@ def at_another_mask(comparison: Comparison, subject: str) -> Reading:
     )
     return Reading(
         strict.verdict,
-        f"with {comparison.condition} hidden: {VERDICTS[strict.verdict]} {strict.other}",
+        f"with {spoken(comparison.condition)}: {VERDICTS[strict.verdict]} {strict.other}",
         f"{strict.basis}; {legacy.basis}: {VERDICTS[legacy.verdict]} {legacy.other}",
     )
 
