@@ -163,7 +163,7 @@ def test_the_json_beside_it_says_how_the_vectors_were_made(tmp_path, run, path, 
     assert said["settings"]["summary_scalars"] is False
     printed = capsys.readouterr().err
     assert "34 of the 40 genes" in printed
-    assert "1 samples have no expression" in printed
+    assert "no expression in these genes, and so no vector, for 1 of the samples" in printed
 
 
 @pytest.mark.parametrize(

@@ -91,7 +91,7 @@ def matrix(
     if embedded.left_out:
         print(
             f"{expression}: no expression in these genes, and so no vector, for "
-            f"{len(embedded.left_out)} samples, first '{embedded.left_out[0]}'",
+            f"{len(embedded.left_out)} of the samples, first '{embedded.left_out[0]}'",
             file=sys.stderr,
         )
     vectors = np.concatenate(embedded.vectors)
