@@ -5,6 +5,7 @@ import json
 import pandas as pd
 import pytest
 import torch
+from changed_states import add, delete, halve, rename, reshape
 from safetensors.torch import load_file, save_file
 
 from bulkformer.errors import InputError
@@ -94,26 +95,6 @@ def test_a_tampered_or_missing_file_is_refused(run, name):
     (run / name).unlink()
     with pytest.raises(InputError, match=f"{name}: missing"):
         load_run(run)
-
-
-def delete(state, key):
-    del state[key]
-
-
-def add(state, key):
-    state[f"{key}_more"] = torch.zeros(1)
-
-
-def rename(state, key):
-    state[f"renamed.{key}"] = state.pop(key)
-
-
-def reshape(state, key):
-    state[key] = torch.zeros(*state[key].shape, 1)
-
-
-def halve(state, key):
-    state[key] = state[key].half()
 
 
 PROJECTION = "gb_formers.0.f.1.net.layers.0.0.fn.fast_attention.projection_matrix"

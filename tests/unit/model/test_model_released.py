@@ -9,6 +9,7 @@ import sys
 
 import pytest
 import torch
+from changed_states import add, delete, halve, rename, transpose
 from safetensors.torch import save_file
 
 from bulkformer.errors import InputError
@@ -94,26 +95,6 @@ def test_the_released_graph_is_read_as_source_target_and_weight(tmp_path, graph)
     torch.save(graph.weight[1:], tmp_path / "weight.pt")
     with pytest.raises(InputError, match="one weight for each edge"):
         read_released_graph(tmp_path / "index.pt", tmp_path / "weight.pt")
-
-
-def delete(state, key):
-    del state[key]
-
-
-def add(state, key):
-    state[f"{key}_more"] = torch.zeros(1)
-
-
-def rename(state, key):
-    state[f"renamed.{key}"] = state.pop(key)
-
-
-def transpose(state, key):
-    state[key] = state[key].T.contiguous()
-
-
-def halve(state, key):
-    state[key] = state[key].half()
 
 
 FAST = "gb_formers.0.f.1.net.layers.0.0.fn.fast_attention.projection_matrix"

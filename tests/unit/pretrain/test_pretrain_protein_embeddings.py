@@ -2,11 +2,7 @@
 
 import json
 import os
-import signal
 import socket
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -17,70 +13,11 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from bulkformer.errors import InputError
-from bulkformer.pretrain import protein_embeddings as step
 from bulkformer.pretrain.protein_windows import WINDOW
-from bulkformer.simulate.proteins import draw_protein, write_random_esm2
+from bulkformer.simulate.proteins import write_random_esm2
 
 LONG = WINDOW + 300
 WIDTH = 16
-
-
-@pytest.fixture(scope="module")
-def sequences():
-    """Residues of each gene's canonical protein; the third is longer than a window."""
-    rng = np.random.default_rng(5)
-    drawn = [draw_protein(rng, length) for length in (40, 75, LONG, 40, 200, 33, 90)]
-    drawn[5] = "MU" + drawn[5][2:]  # selenocysteine has a token of its own
-    drawn[6] = drawn[1]
-    return {f"ENSG{number:011d}": sequence for number, sequence in enumerate(drawn, start=1)}
-
-
-@pytest.fixture(scope="module")
-def inputs(tmp_path_factory, sequences):
-    """Files of the step by option: a tiny ESM2, proteins, annotation and a vocabulary."""
-    folder = tmp_path_factory.mktemp("proteins")
-    write_random_esm2(folder / "esm2/model.safetensors", seed=4)
-    records, annotation = [], []
-    for number, (gene, sequence) in enumerate(sequences.items(), start=1):
-        # A longer protein of a transcript that is not canonical comes first.
-        for protein, residues in ((100 + number, sequence + "AAAA"), (number, sequence)):
-            records.append(
-                f">ENSP{protein:011d}.2 pep chromosome:GRCh38:1:1:900:1 gene:{gene}.3 "
-                f"transcript:ENST{protein:011d}.1 gene_biotype:protein_coding\n{residues}\n"
-            )
-        annotation.append(
-            f'1\thavana\texon\t1\t900\t.\t+\t.\tgene_id "{gene}"; transcript_id '
-            f'"ENST{number:011d}"; tag "Ensembl_canonical";\n'
-        )
-    (folder / "pep.fa").write_text("".join(records))
-    (folder / "genes.gtf").write_text("".join(annotation))
-    # Not the order of the proteins, and with a gene that has none.
-    vocabulary = ["ENSG00000000099", *reversed(sequences)]
-    pq.write_table(pa.table({"gene_id": vocabulary}), folder / "genes.parquet")
-    return {
-        "genes": folder / "genes.parquet",
-        "esm2": folder / "esm2/model.safetensors",
-        "peptides": folder / "pep.fa",
-        "annotation": folder / "genes.gtf",
-    }
-
-
-@pytest.fixture
-def embed(inputs, tmp_path):
-    """Run the step: embed(windows, batch_residues, output=..., other inputs)."""
-
-    def embed(windows="all", batch_residues=2048, output=None, **changed):
-        output = output or tmp_path / "table.parquet"
-        step.protein_embeddings(
-            **(inputs | changed),
-            windows=windows,
-            batch_residues=batch_residues,
-            state=tmp_path / "state",
-            output=output,
-        )
-        return output
-
-    return embed
 
 
 @pytest.fixture(scope="module")
@@ -167,93 +104,6 @@ def test_equal_proteins_have_equal_embeddings_to_the_last_bit(embed):
     assert (found.loc["ENSG00000000001"] != found.loc["ENSG00000000004"]).any()
 
 
-class Killed(BaseException):
-    """What no handler of the library catches."""
-
-
-def stop_after(monkeypatch, batches):
-    """Let the model read that many batches and then stop; return the windows read."""
-    from bulkformer.pretrain import esm2
-
-    honest, read = esm2.mean_residue_vectors, []
-
-    def counted(model, windows, vocabulary):
-        if len(read) == batches:
-            raise Killed
-        read.append(list(windows))
-        return honest(model, windows, vocabulary)
-
-    monkeypatch.setattr(esm2, "mean_residue_vectors", counted)
-    return read
-
-
-def test_a_run_stopped_at_any_batch_goes_on_there_and_ends_with_the_same_bytes(
-    embed, tmp_path, monkeypatch
-):
-    whole = embed(batch_residues=1, output=tmp_path / "whole.parquet")
-    assert not (tmp_path / "state").exists()
-    monkeypatch.setattr(step, "SAVE_SECONDS", 0.0)
-    n_windows = 7  # six distinct proteins, one of them in two windows
-    for batches in range(1, n_windows):
-        with monkeypatch.context() as patch:
-            stop_after(patch, batches)
-            with pytest.raises(Killed):
-                embed(batch_residues=1)
-            assert not (tmp_path / "table.parquet").exists()
-        with monkeypatch.context() as patch:
-            read = stop_after(patch, None)
-            resumed = embed(batch_residues=1)
-            assert len(read) == n_windows - batches
-        assert resumed.read_bytes() == whole.read_bytes()
-        assert resumed.with_suffix(".json").read_bytes() == whole.with_suffix(".json").read_bytes()
-        resumed.unlink()
-
-
-def test_a_killed_process_loses_nothing_that_it_had_saved(embed, inputs, tmp_path, monkeypatch):
-    whole = embed(batch_residues=1, output=tmp_path / "whole.parquet")
-    options = {name: str(path) for name, path in inputs.items()}
-    program = (
-        "import os, signal, sys\n"
-        "from pathlib import Path\n"
-        "from bulkformer.pretrain import esm2, protein_embeddings as step\n"
-        "step.SAVE_SECONDS = 0.0\n"
-        "honest, calls = esm2.mean_residue_vectors, []\n"
-        "def deadly(*arguments):\n"
-        "    calls.append(1)\n"
-        "    if len(calls) == 4:\n"
-        "        os.kill(os.getpid(), signal.SIGKILL)\n"
-        "    return honest(*arguments)\n"
-        "esm2.mean_residue_vectors = deadly\n"
-        f"files = {{name: Path(path) for name, path in {options!r}.items()}}\n"
-        f"folder = Path({str(tmp_path)!r})\n"
-        "step.protein_embeddings(**files, windows='all', batch_residues=1,\n"
-        "    state=folder / 'state', output=folder / 'table.parquet')\n"
-    )
-    run = subprocess.run([sys.executable, "-c", program], env=environment(), capture_output=True)
-    assert run.returncode == -signal.SIGKILL, run.stderr
-    assert not (tmp_path / "table.parquet").exists()
-    read = stop_after(monkeypatch, None)
-    assert embed(batch_residues=1).read_bytes() == whole.read_bytes()
-    assert len(read) == 4
-
-
-def environment():
-    library = Path(step.__file__).parents[2]
-    return {**os.environ, "PYTHONPATH": str(library), "OMP_NUM_THREADS": "1"}
-
-
-def test_other_weights_never_go_on_from_what_was_saved(embed, inputs, tmp_path, monkeypatch):
-    monkeypatch.setattr(step, "SAVE_SECONDS", 0.0)
-    with monkeypatch.context() as patch:
-        stop_after(patch, 3)
-        with pytest.raises(Killed):
-            embed(batch_residues=1)
-    write_random_esm2(tmp_path / "esm2/model.safetensors", seed=9)
-    read = stop_after(monkeypatch, None)
-    embed(batch_residues=1, esm2=tmp_path / "esm2/model.safetensors")
-    assert len(read) == 7
-
-
 def test_nothing_asks_the_network(embed, monkeypatch):
     def refuse(*_):
         raise AssertionError("asked the network")
@@ -290,18 +140,6 @@ def edit(path, change):
 
 def spoil(state):
     state["esm.encoder.layer.0.output.dense.weight"][0, 0] = float("nan")
-
-
-def test_damaged_state_is_named_and_not_taken_for_results(embed, tmp_path, monkeypatch):
-    monkeypatch.setattr(step, "SAVE_SECONDS", 0.0)
-    with monkeypatch.context() as patch:
-        stop_after(patch, 2)
-        with pytest.raises(Killed):
-            embed(batch_residues=1)
-    part = sorted((tmp_path / "state").rglob("*.safetensors"))[0]
-    part.write_bytes(part.read_bytes()[:-8])
-    with pytest.raises(InputError, match=r"00000000\.safetensors: damaged"):
-        embed(batch_residues=1)
 
 
 def test_a_vocabulary_of_other_genes_is_refused(embed, tmp_path):

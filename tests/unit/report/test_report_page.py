@@ -254,30 +254,6 @@ def test_a_field_that_a_stage_did_not_write_is_a_dash_and_not_a_guess(arguments,
     assert "— parameters" in " ".join(document.sections[""].split())
 
 
-@pytest.mark.parametrize(
-    ("name", "content", "message"),
-    [
-        ("corpus", "[1]", "holds no JSON object"),
-        ("training", "{", "not readable JSON"),
-        ("metrics", "x", "not a readable table"),
-        ("provenance", "{}", "no 'config'; run the rule provenance again"),
-        ("literature", "a,b\n1,2\n", "no column task"),
-    ],
-)
-def test_broken_input_is_named_with_its_remedy(arguments, name, content, message):
-    arguments[name].write_text(content)
-    with pytest.raises(InputError, match=re.escape(str(arguments[name]))) as error:
-        render(**arguments)
-    assert message in str(error.value)
-
-
-def test_a_metrics_table_without_a_column_names_it(arguments):
-    table = pq.read_table(arguments["metrics"]).drop_columns(["exposure"])
-    pq.write_table(table, arguments["metrics"])
-    with pytest.raises(InputError, match="no column exposure"):
-        render(**arguments)
-
-
 def test_the_exposure_of_every_model_and_cohort_is_shown_with_its_evidence(document):
     text = document.sections["data"]
     assert "seen_unlabelled" in text

@@ -12,7 +12,6 @@ from typing import Annotated, Any
 from typer import Option
 
 from bulkformer.cli import command
-from bulkformer.files import atomic
 from bulkformer.report.cells import MISSING, count
 from bulkformer.report.data_cohorts import (
     copies_table,
@@ -27,7 +26,7 @@ from bulkformer.report.data_cohorts import (
 from bulkformer.report.data_files import checked_terms, file_table, files, licence_table, size
 from bulkformer.report.data_inputs import INVENTORY_COLUMNS, DataInputs
 from bulkformer.report.data_overlap import overlap_table
-from bulkformer.report.html import render_page
+from bulkformer.report.html import write_page
 from bulkformer.report.inputs import read_json, read_parquet
 from bulkformer.report.learning import graph_making
 from bulkformer.report.materials import corpus_table
@@ -59,9 +58,7 @@ def data(
         outcomes=[read_json(path) | {"table": path.stem} for path in outcome or []],
         graphs=[read_json(path) | {"graph": path.stem} for path in graph],
     )
-    text = render_page(data_context(title, inputs), "data.html.j2")
-    with atomic(page) as partial:
-        partial.write_text(text, encoding="utf-8")
+    write_page(page, data_context(title, inputs), "data.html.j2")
 
 
 def data_context(title: str, inputs: DataInputs) -> dict[str, Any]:

@@ -12,6 +12,8 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from bulkformer.files import atomic
+
 FOLDER = Path(__file__).parent
 
 
@@ -29,6 +31,13 @@ def render_page(context: Mapping[str, Any], template: str = "page.html.j2") -> s
         script=Markup((FOLDER / "page.js").read_text()),
         **context,
     )
+
+
+def write_page(path: Path, context: Mapping[str, Any], template: str = "page.html.j2") -> None:
+    """Write the page that `template` makes of a context, whole or not at all."""
+    text = render_page(context, template)
+    with atomic(path) as partial:
+        partial.write_text(text, encoding="utf-8")
 
 
 def pretty_json(content: Any) -> str:

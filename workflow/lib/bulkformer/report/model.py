@@ -13,9 +13,8 @@ from typer import Option
 
 import bulkformer
 from bulkformer.cli import command
-from bulkformer.files import atomic
 from bulkformer.report.cells import MISSING, count, decimal, is_missing, label, short_decimal
-from bulkformer.report.html import pretty_json, render_page
+from bulkformer.report.html import pretty_json, write_page
 from bulkformer.report.learning import describe
 from bulkformer.report.model_figures import (
     decile_figure,
@@ -57,9 +56,7 @@ def model(
     """Show how a model learned, what it knows of new samples and of genes, and what it cost."""
     code = git_state(Path(bulkformer.__file__).parent)
     inputs = read_inputs(run, assessment, corpus, simulated, code)
-    text = render_page(model_context(title, inputs), "model.html.j2")
-    with atomic(page) as partial:
-        partial.write_text(text, encoding="utf-8")
+    write_page(page, model_context(title, inputs), "model.html.j2")
 
 
 def model_context(title: str, inputs: ModelInputs) -> dict[str, Any]:

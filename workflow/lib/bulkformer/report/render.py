@@ -10,7 +10,7 @@ from typer import Option
 
 from bulkformer.cli import command
 from bulkformer.files import atomic
-from bulkformer.report.html import render_page
+from bulkformer.report.html import write_page
 from bulkformer.report.inputs import (
     HISTORY_COLUMNS,
     METRIC_COLUMNS,
@@ -59,9 +59,7 @@ def render(
         comparisons=read_parquet(comparisons, COMPARISON_COLUMNS) if comparisons else None,
         ablation=read_parquet(ablation, ABLATION_COLUMNS) if ablation else None,
     )
-    text = render_page(page_context(title, inputs))
-    with atomic(page) as partial:
-        partial.write_text(text, encoding="utf-8")
+    write_page(page, page_context(title, inputs))
     write_csv(metrics_csv, pq.read_table(metrics))
 
 
