@@ -39,6 +39,7 @@ rule render:
         corpus="<results>/expression/corpus.json",
         coverage=collect("<results>/expression/{cohort}/coverage.json", cohort=all_cohorts()),
         graphs=collect("<results>/graph/{graph}.json", graph=GRAPHS),
+        outcomes=collect("<results>/outcomes/{table}.json", table=OUTCOME_TABLES),
         recoveries=recoveries(),
         history=run_folder("history.parquet"),
         training=run_folder("provenance.json"),
@@ -49,6 +50,8 @@ rule render:
     output:
         page="<results>/report/index.html",
         metrics="<results>/report/metrics.csv",
+        # All numbers of each task, which one page would be too large for.
+        numbers=collect("<results>/report/{task}.html", task=TASKS),
     log:
         "<logs>/report/render.log",
     benchmark:
@@ -60,11 +63,13 @@ rule render:
         mem_mb=4000,
         runtime=30,
     params:
-        many=lambda wildcards, input: flags(
+        many=lambda wildcards, input, output: flags(
             {
+                "numbers": list(output.numbers),
                 "coverage": list(input.coverage),
                 "exposure": list(input.exposure),
                 "graph": list(input.graphs),
+                "outcome": list(input.outcomes),
                 "recovery": list(input.recoveries),
                 "ablation": list(input.get("ablation", [])),
             }

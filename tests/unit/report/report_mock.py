@@ -113,6 +113,7 @@ def write_inputs(
         "independent": write("independent.csv"),
         "page": write("index.html"),
         "metrics_csv": write("metrics.csv"),
+        "numbers": [write("imputation.html"), write("disease_annotation.html")],
     }
 
 

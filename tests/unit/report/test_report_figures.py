@@ -13,8 +13,8 @@ from bulkformer.report.figures import (
     Estimate,
     Panel,
     Row,
+    curve_chart,
     dot_chart,
-    mask_curves,
     spread,
 )
 from bulkformer.report.learning_figures import (
@@ -77,7 +77,7 @@ def test_degree_bins_are_named_by_the_degrees_that_they_hold():
 def test_curves_are_named_at_their_ends():
     points = [(15.0, Estimate(0.7)), (50.0, Estimate(0.5))]
     panel = CurvePanel("Strict", "r", {"bulkformer": points, "mean": points})
-    text = str(mask_curves("figure-c", "Curves", ROWS, [panel], "mean"))
+    text = str(curve_chart("figure-c", "Curves", ROWS, [panel], "mean"))
     assert ">bulkformer<" in text
     assert ">mean<" in text
     assert ">random (untrained)<" not in text  # it has no curve
@@ -114,5 +114,5 @@ def test_a_value_far_below_zero_is_an_arrow_at_the_edge_with_its_value_in_figure
 def test_a_curve_that_falls_below_the_axis_keeps_its_name_and_value():
     curves = {"bulkformer": [(15.0, Estimate(0.6)), (50.0, Estimate(-2.3))]}
     panel = CurvePanel("Strict", "skill", curves)
-    text = str(mask_curves("figure-d", "Curves", ROWS, [panel], "mean"))
+    text = str(curve_chart("figure-d", "Curves", ROWS, [panel], "mean"))
     assert "bulkformer (−2.300)" in text

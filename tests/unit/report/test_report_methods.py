@@ -50,3 +50,10 @@ def test_the_start_of_the_last_bias_is_disclosed_for_the_untrained_control_too()
     assert (
         "untrained control alike" in dict(assumed(config(["study_id"])))["start of the last bias"]
     )
+
+
+def test_permuted_labels_and_probabilities_of_support_vectors_are_explained():
+    (controls,) = (block for block in methods({}, []) if block.heading == "Controls")
+    said = dict(controls.terms)
+    assert "training and test rows alike" in said["permuted labels"]
+    assert "softmax of its decision values" in said["probabilities of a support vector machine"]

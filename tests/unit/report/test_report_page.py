@@ -12,7 +12,6 @@ import pytest
 from report_mock import CONFIG, MODELS, write_inputs
 
 from bulkformer.errors import InputError
-from bulkformer.report import tables
 from bulkformer.report.render import render
 
 VOID = {"meta", "input", "br", "link", "img", "hr"}
@@ -74,7 +73,8 @@ def document(page):
 def test_the_page_needs_nothing_from_elsewhere(document, page):
     assert document.tags["link"] == document.tags["img"] == document.tags["iframe"] == 0
     beside = {to for _, _, to in document.links if not to.startswith("#")}
-    assert beside == {"data.html", "model.html"}
+    tasks = {"imputation.html", "disease_annotation.html"}
+    assert beside == {"data.html", "model.html"} | tasks
     assert not re.search(r"@import|url\(\s*['\"]?(?!#)", page)
     assert not re.search(r"fetch\(|XMLHttpRequest|import\(", page)
 
@@ -95,7 +95,7 @@ def test_page_and_figures_stay_small(page):
     assert len(page.encode()) < 3_000_000
     figures = re.findall(r"<svg.*?</svg>", page, flags=re.S)
     assert len(figures) >= 6
-    assert max(len(figure.encode()) for figure in figures) < 300_000
+    assert max(len(figure.encode()) for figure in figures) < 60_000
 
 
 def test_every_figure_has_a_caption_and_a_text_for_those_who_cannot_see_it(document, page):
@@ -143,7 +143,7 @@ def test_untrained_weights_are_named_wherever_they_are_shown(document):
 
 def test_a_simulated_universe_is_announced_before_any_number(page):
     banner = page.index("nothing about biology")
-    assert banner < page.index('id="conclusions"')
+    assert banner < page.index('id="glance"')
 
 
 def test_real_data_bears_no_banner_of_simulation(tmp_path, page_of):
@@ -174,21 +174,6 @@ def test_a_published_value_that_is_no_number_names_its_line(arguments):
     table.to_csv(arguments["literature"], index=False)
     with pytest.raises(InputError, match=r"published\.csv, line 3: the value 'n/k'"):
         render(**arguments)
-
-
-def test_every_number_of_the_metrics_table_is_shown_as_it_is(rendered, document):
-    """Rounding is all that happens: each value about all of the data is found in its section."""
-    table = pq.read_table(rendered["metrics"]).to_pandas()
-    whole = table[table["group"].isna() & table["fold"].isna() & table["repeat"].isna()]
-    for task, rows in whole.groupby("task"):
-        for value in rows["value"]:
-            assert f"{value:.3f}".replace("-", "−") in document.sections[task]
-
-
-def test_rows_about_single_repeats_and_classes_are_left_to_the_csv(rendered, document):
-    assert "those about single classes" in document.sections["imputation"]
-    assert "BRCA" not in document.sections["disease_annotation"]
-    assert "BRCA" in rendered["metrics_csv"].read_text()
 
 
 def test_the_csv_holds_the_metrics_table_row_by_row(rendered):
@@ -265,13 +250,3 @@ def test_the_resolved_configuration_is_in_the_page(document):
     shown = document.sections["methods"]
     start = shown.index("{")
     assert json.JSONDecoder().raw_decode(shown[start:])[0] == CONFIG
-
-
-def test_a_table_that_would_be_too_long_keeps_the_usual_condition(arguments, monkeypatch):
-    metrics = pq.read_table(arguments["metrics"]).to_pandas()
-    monkeypatch.setattr(tables, "MAX_FULL_ROWS", 60)
-    table = tables.full_table(metrics, "imputation", {})
-    assert len(table.rows) == 60
-    assert {row[2].text for row in table.rows} == {"random 15%"}
-    assert {row[0].text for row in table.rows} == {"legacy", "strict"}
-    assert "left out to keep the page small" in table.caption

@@ -9,10 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 from report_mock import CONFIG, described, metrics_table, write_inputs
 from report_mock_paired import (
-    FEW,
-    NOTHING,
     SETTINGS,
     WORSE,
+    comparison,
     comparisons_table,
     line_models,
     response_metrics,
@@ -20,8 +19,9 @@ from report_mock_paired import (
 )
 
 from bulkformer.errors import InputError
+from bulkformer.evaluate.comparisons import COMPARISONS
 from bulkformer.report.conclusions import comparison_title
-from bulkformer.report.paired import paired_table, sentences
+from bulkformer.report.paired import sentences
 from bulkformer.report.render import render
 from bulkformer.report.views import comparisons
 
@@ -53,16 +53,18 @@ def test_only_the_reference_the_primary_score_and_foundation_models_make_the_hea
     assert [(each.verdict, WORSE in each.text) for each in said] == [("below", True)]
 
 
-def test_no_comparison_is_hidden_and_each_carries_units_correction_and_exposure() -> None:
-    table = paired_table(comparisons_table().to_pandas(), "drug_response")
-    assert len(table.rows) == 3
-    text = [" ".join(f"{cell.text} {cell.note} {cell.help}" for cell in row) for row in table.rows]
-    assert "no difference shown" in text[1]
-    assert NOTHING in text[1]
-    assert "holm, 12 comparisons" in text[0]
-    assert "170 drugs" in text[0]
-    assert "unknown" in text[0]
-    assert FEW in text[2]
+def test_the_best_of_each_stands_behind_the_same_head_and_only_in_the_headline() -> None:
+    rows = [
+        comparison("bulkformer", "worse", "One.", role="best_of_each", primary=False,
+                   opponent_head="forest"),
+        comparison("bulkformer", "worse", "Said.", role="best_of_each", primary=False),
+        comparison("bulkformer", "better", "Elsewhere.", role="best_of_each", primary=False,
+                   regime="held_out_tissues"),
+        comparison("bulkformer", "worse", "Two."),
+    ]  # fmt: skip
+    table = pa.Table.from_pylist(rows, schema=COMPARISONS).to_pandas()
+    said = [each.text for each in sentences(table, "drug_response", line_models())]
+    assert said == ["gdsc, held out lines: Two.", "gdsc, held out lines, best head of each: One."]
 
 
 def test_a_strict_regime_is_compared_by_the_heads_that_it_fits_beside_the_one_legacy_regime() -> (

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from bulkformer.report.cells import (
-    MISSING,
     Cell,
     Column,
     Table,
@@ -20,8 +19,8 @@ from bulkformer.report.cells import (
     spoken,
 )
 from bulkformer.report.masks import is_training_mask
+from bulkformer.report.measure_names import task_name
 from bulkformer.report.readings import (
-    VERDICTS,
     Reading,
     at_another_mask,
     compare,
@@ -50,15 +49,6 @@ EXTERNAL_ZEROS = (
 
 
 @dataclass(frozen=True)
-class Glance:
-    """One row of the overview: a dataset under one condition, and all readings of it."""
-
-    title: str
-    note: str
-    readings: Sequence[Reading]
-
-
-@dataclass(frozen=True)
 class Card:
     """One dataset: a heading, sentences, a small table, and what stands behind the numbers.
 
@@ -75,7 +65,6 @@ class Card:
     table: Table
     footnotes: Sequence[str]
     basis: Sequence[str]
-    glances: Sequence[Glance]
 
 
 def card(
@@ -97,20 +86,13 @@ def card(
     kinds = {model: row.get("kind", "") for model, row in models.items()}
     present = set(comparison.rows["model"])
     foundation = [model for model in models if model in present and kinds[model] == "foundation"]
-    subject = SUBJECT if SUBJECT in foundation else next(iter(foundation), None)
-    kicker = label(comparison.task).capitalize()
-    glances = []
-    for each in (comparison, *comparison.others):
-        known = is_training_mask(each.condition, mask_fraction)
-        trained = f"; {TRAINED.format(each.condition.split()[-1])}" if known else ""
-        found = readings(each, subject, kinds, untrained_models(each, models))
-        glances.append(Glance(comparison_title(each), kicker + trained, found))
+    subject = subject_of(comparison, models)
     return Card(
-        kicker=kicker,
+        kicker=task_name(comparison.task),
         title=comparison_title(comparison),
         subject=str(subject or ""),
         facts=facts(comparison, mask_fraction, groups),
-        readings=glances[0].readings,
+        readings=readings(comparison, subject, kinds, untrained_models(comparison, models)),
         elsewhere=[at_another_mask(each, subject) for each in comparison.others if subject],
         cautions=cautions(comparison),
         table=card_table(comparison, name, roles(comparison, foundation, kinds, models), models),
@@ -118,8 +100,15 @@ def card(
         if comparison.task == "imputation" and "external" in comparison.regimes.values()
         else [],
         basis=basis(comparison, subject or comparison.floor),
-        glances=glances,
     )
+
+
+def subject_of(comparison: Comparison, models: Mapping[str, Mapping[str, Any]]) -> str | None:
+    """Return the model that sentences are about, None if no foundation model took part."""
+    present = set(comparison.rows["model"])
+    kinds = {model: row.get("kind", "") for model, row in models.items()}
+    foundation = [model for model in models if model in present and kinds[model] == "foundation"]
+    return SUBJECT if SUBJECT in foundation else next(iter(foundation), None)
 
 
 def roles(
@@ -180,27 +169,6 @@ def cautions(comparison: Comparison) -> list[str]:
     if compare(oracle, floor) == "above":
         return [f"The study tells part of the label: {value}, above the floor."]
     return []
-
-
-def glance(cards: Sequence[Card]) -> Table:
-    """Return all readings in one table: a row a dataset and condition, a column a comparison."""
-    lines = [line for card in cards for line in card.glances]
-    columns = list(
-        dict.fromkeys((r.protocol, r.role) for each in lines for r in each.readings if r.role)
-    )
-    rows = []
-    for line in lines:
-        cells = [Cell(line.title, line.note)]
-        for place in columns:
-            found = next((r for r in line.readings if (r.protocol, r.role) == place), None)
-            cells.append(
-                Cell(VERDICTS[found.verdict], found.other, f"verdict {found.verdict}")
-                if found
-                else Cell(MISSING)
-            )
-        rows.append(cells)
-    headings = [Column(f"Against {role}", above=protocol) for protocol, role in columns]
-    return Table("table-glance", [Column("Dataset"), *headings], rows)
 
 
 def comparison_title(comparison: Comparison) -> str:

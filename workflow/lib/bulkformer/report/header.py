@@ -1,16 +1,17 @@
 """The head of the page: what was run in one sentence, and what to know before any number."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from bulkformer.report.cells import MISSING, count, label
 from bulkformer.report.inputs import Inputs
+from bulkformer.report.measure_names import BELONGS_TO
 from bulkformer.report.views import tasks_of
 
 
 def lead(inputs: Inputs) -> str:
     """Say in one sentence what was run."""
     training, corpus = inputs.training, inputs.corpus
-    cohorts = [str(coverage.get("cohort", "")) for coverage in inputs.coverage]
     origin = (
         f"pretrained on {count(training.get('training_samples'))} of "
         f"{count(corpus.get('samples'))} corpus samples"
@@ -19,11 +20,12 @@ def lead(inputs: Inputs) -> str:
         origin = "with released weights"
     elif training.get("mode") == "fine-tune":
         origin = f"with released weights, further {origin}"
+    tasks = [label(task) for task in tasks_of(inputs.metrics) if task not in BELONGS_TO]
+    named = " and ".join(part for part in (", ".join(tasks[:-1]), *tasks[-1:]) if part)
     return (
         f"BulkFormer with {count(training.get('parameters'))} parameters, {origin} over "
-        f"{count(n_genes(inputs))} genes, and compared with simple models and controls on "
-        f"{' and '.join(map(label, tasks_of(inputs.metrics))) or 'no benchmark'}. "
-        f"Cohorts: {', '.join(cohorts)}. Seed {inputs.provenance['config'].get('seed', MISSING)}."
+        f"{count(n_genes(inputs))} genes, beside simple models and controls on "
+        f"{named or 'no benchmark'}. Seed {inputs.provenance['config'].get('seed', MISSING)}."
     )
 
 
@@ -32,20 +34,23 @@ def n_genes(inputs: Inputs) -> Any:
     return next((c["vocabulary_genes"] for c in inputs.coverage if "vocabulary_genes" in c), None)
 
 
-def banners(inputs: Inputs) -> list[dict[str, str]]:
-    """Return what a reader must know before any number."""
+def banners(inputs: Inputs, tasks: Sequence[str] | None = None) -> list[dict[str, Any]]:
+    """Return what a reader must know before any number, of some tasks or of all."""
     found = []
+    metrics = inputs.metrics
+    if tasks is not None:
+        metrics = metrics[metrics["task"].isin(tasks)]
     if inputs.simulated:
         found.append(
             {
                 "mark": "loud",
+                "first": True,
                 "title": "Simulated universe",
-                "text": "The samples were simulated in the providers' file formats. The numbers "
-                "show that the workflow works. They say nothing about biology, and nothing about "
-                "BulkFormer on real data.",
+                "text": "The samples were simulated. The numbers show that the workflow works; "
+                "they say nothing about biology, and nothing about BulkFormer on real data.",
             }
         )
-    if (inputs.metrics["task"] == "perturbation").any():
+    if (metrics["task"] == "perturbation").any():
         found.append(
             {
                 "mark": "loud",
@@ -55,7 +60,7 @@ def banners(inputs: Inputs) -> list[dict[str, str]]:
                 "they know; no value of this task says how they do on sequenced cells.",
             }
         )
-    weights = inputs.metrics.drop_duplicates("model")
+    weights = metrics.drop_duplicates("model")
     elsewhere = weights.loc[weights["weights"].isin(["released", "fine_tuned"]), "model"]
     if len(elsewhere):
         found.append(

@@ -29,6 +29,7 @@ def render_page(context: Mapping[str, Any], template: str = "page.html.j2") -> s
     return environment.get_template(template).render(
         style=Markup((FOLDER / "style.css").read_text()),
         script=Markup((FOLDER / "page.js").read_text()),
+        grid_script=Markup((FOLDER / "grid.js").read_text()),
         **context,
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,7 @@ class Inputs:
     independent: pd.DataFrame
     comparisons: pd.DataFrame | None = None
     ablation: pd.DataFrame | None = None
+    outcomes: Sequence[dict[str, Any]] = ()
 
     @property
     def simulated(self) -> bool:

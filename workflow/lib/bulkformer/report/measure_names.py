@@ -1,13 +1,18 @@
 """What the measures of each task are called, which are shown, and which models are floors."""
 
+from bulkformer.report.cells import label
+
 # Models that know nothing about the unit: {model: what it does}, the one that figures mark first.
 # Their score is what a benchmark gives for free; readings take the highest of each measure.
 FLOORS = {
     "imputation": {"gene_mean": "the floor: knows nothing of the sample"},
-    "imputation_differential": {"gene_mean": "the floor: knows nothing of the sample"},
+    "imputation_differential": {
+        "gene_mean": "the floor: knows nothing of the sample",
+        "masked_counts": "a floor: imputes nothing, and tests what is left",
+    },
     "disease_annotation": {
         "majority": "a floor: says the most frequent class",
-        "permuted_labels": "a floor: guesses with the class shares",
+        "permuted_labels": "a floor: learned from permuted labels",
     },
     "prognosis": {
         "cancer_type_only": "the floor: knows the cancer type and nothing of the patient",
@@ -27,6 +32,16 @@ FLOORS = {
     },
 }
 
+# A further question of another task stands below it.
+BELONGS_TO = {"imputation_differential": "imputation"}
+TASK_NAMES = {"imputation_differential": "Imputation: differential genes"}
+
+
+def task_name(task: str) -> str:
+    """Return how headings and tables call a task."""
+    return TASK_NAMES.get(task, label(task).capitalize())
+
+
 # (metric, aggregation): name in headings, and what the axis counts.
 MEASURE_NAMES = {
     ("pearson", "pooled"): ("pooled PCC", "Pearson r over all values"),
@@ -44,6 +59,14 @@ MEASURE_NAMES = {
     ("weighted_f1", "pooled"): ("weighted F1, pooled", "weighted F1, folds pooled"),
     ("macro_f1", "pooled"): ("macro F1", "macro F1, folds pooled"),
     ("balanced_accuracy", "pooled"): ("balanced accuracy", "mean recall over classes"),
+    ("one_against_rest_auc", "weighted"): (
+        "AUC against other classes",
+        "AUC of a class against others, mean over cases",
+    ),
+    ("balanced_accuracy_by_chance", "pooled"): (
+        "balanced accuracy by chance",
+        "mean recall of a constant answer",
+    ),
     ("within_study_disease_auc", "weighted"): (
         "within-study AUC",
         "AUC, disease against control",
@@ -54,7 +77,15 @@ MEASURE_NAMES = {
         "within-cancer C-index",
         "pairs of one cancer",
     ),
-    ("c_index", "weighted"): ("C-index over all cancers", "all pairs of patients"),
+    ("c_index", "weighted"): ("C-index over all cancers", "pairs of patients of one fold"),
+    ("within_cancer_antolini_concordance", "weighted"): (
+        "within-cancer concordance of curves (Antolini)",
+        "pairs of one cancer, on the day of the event",
+    ),
+    ("within_cancer_log_likelihood_gain_over_clinical", "weighted"): (
+        "log partial likelihood gained over the clinic",
+        "gain for each event of held-out patients",
+    ),
     ("integrated_brier_skill", "pooled"): (
         "integrated Brier skill",
         "1 − score / Kaplan-Meier",
@@ -67,6 +98,10 @@ MEASURE_NAMES = {
         "interaction PCC",
         "r of drug by line",
     ),
+    ("replicate_screens_pearson", "mean_over_groups"): (
+        "agreement of two screens of a drug",
+        "r, mean over drugs screened twice",
+    ),
     ("per_gene_pearson", "mean_over_groups"): (
         "per-gene PCC",
         "r, mean over genes",
@@ -75,11 +110,23 @@ MEASURE_NAMES = {
         "PCC of absolute levels",
         "r of levels",
     ),
+    ("pearson_delta_beyond_mean", "mean_over_groups"): (
+        "PCC of changes beyond the mean",
+        "r, mean change off",
+    ),
     ("pearson_delta_deviation", "mean_over_groups"): (
         "PCC of changes beyond the mean change",
         "r, mean change off",
     ),
     ("pearson_delta", "mean_over_groups"): ("PCC of changes", "r of changes"),
+    ("energy_skill", "mean_over_groups"): (
+        "energy skill of replicates",
+        "1 − energy distance / no change",
+    ),
+    ("call_agreement", "pooled"): (
+        "unchanged conclusions on genes",
+        "share of genes called as on measured counts",
+    ),
 }
 
 # What stands beside the primary measures of a task: first in figures, then in tables only.

@@ -6,9 +6,11 @@ The numbers in these sentences are settings of the resolved configuration, never
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from bulkformer.evaluate.statistics import MIN_GROUPS
 from bulkformer.report.cells import MISSING
 from bulkformer.report.methods_tasks import DESCRIBED
 from bulkformer.report.methods_terms import (
+    CONTROLS,
     Block,
     Terms,
     as_list,
@@ -38,15 +40,28 @@ def methods(config: Mapping[str, Any], tasks: Sequence[str]) -> list[Block]:
             "Intervals",
             f"Percentile bootstrap, {shown(evaluate.get('bootstrap'))} resamples, 95 %, over whole "
             "studies, patients or donors, and over genes for summaries per gene: the unit to which "
-            "a result is meant to generalise. Fewer than three groups give no interval.",
+            "a result is meant to generalise. Fewer than "
+            f"{MIN_GROUPS} groups give no interval.",
         ),
         Block(
             "Paired comparisons",
-            "Every model meets one simple model and the null of its task on the same units. A "
+            "Every model meets simple models and the null of its task on the same units. A "
             "model is called better or worse only if the adjusted p is below 0.05 and the interval "
             "of the mean difference leaves out 0 on the same side. No difference shown is a "
-            "result; it does not say that there is none.",
+            "result; it does not say that there is none. Too few to decide: units are so few that "
+            "even if all pointed one way the corrected test could not have shown it.",
             COMPARED,
+        ),
+        Block(
+            "Controls",
+            "What a number is worth shows beside a model that cannot know, and under which the "
+            "same heads are tuned in the same way.",
+            CONTROLS,
+        ),
+        Block(
+            "Tuned and fixed",
+            "A head treats all models alike, whatever their vectors.",
+            TUNED,
         ),
         Block("Exposure", "What a model had seen of a cohort before it was tested.", EXPOSURE),
         Block(
@@ -61,18 +76,55 @@ def methods(config: Mapping[str, Any], tasks: Sequence[str]) -> list[Block]:
 COMPARED: Terms = [
     (
         "reference",
-        "the simple model with the highest main measure on the same splits, chosen without a look "
-        "at foundation models, or the one that the configuration names: in the reference's favour",
+        "the simple model with the highest main measure under the same head, or the one that the "
+        "configuration names; a model whose head no simple model has meets none",
     ),
-    ("null", "a model that knows nothing of a unit, declared for each task"),
+    (
+        "best of each",
+        "the best head of a model against the best simple model with any head of its own: says "
+        "which to use, not whether its vectors are better",
+    ),
+    (
+        "how the simple model is chosen",
+        "by its score on these very test splits, not by inner validation, and without a look at "
+        "foundation models: that favours the simple model",
+    ),
+    (
+        "null",
+        "a model that knows the group of a unit at most, such as its gene, drug or cancer, "
+        "declared for each task",
+    ),
     ("folds", "t test of Nadeau and Bengio, because folds share training samples"),
     ("all other units", "signed rank test; a sign-flip permutation beside it"),
-    ("main score of a task", "one family for each protocol and opponent, corrected by Holm"),
-    ("all other scores", "one family for each score, corrected by Benjamini and Hochberg"),
+    (
+        "declared headline",
+        "foundation models by one score, regime, condition and kind of units of a dataset: one "
+        "family for each role, reference and null, corrected by Holm",
+    ),
+    ("all else", "one family for each score and role, corrected by Benjamini and Hochberg"),
     (
         "genes as units",
         "say whether a model would be better on other genes of the same samples, not on other "
         "samples",
+    ),
+]
+
+TUNED: Terms = [
+    (
+        "tuned in inner folds of whole groups",
+        "logistic, ridge, elastic-net and Cox regressions, neural Cox regression, support vectors, "
+        "nearest neighbours of annotation; elastic nets, forests, boosted trees and factorisation "
+        "of drug response and essentiality",
+    ),
+    (
+        "fixed settings",
+        "forests of annotation and survival, networks on pairs, tokens and levels, nearest "
+        "compounds, numbers of principal components",
+    ),
+    (
+        "imputers",
+        "fixed settings, the autoencoder too; soft-impute chooses its shrinkage on values that it "
+        "hides in training samples",
     ),
 ]
 

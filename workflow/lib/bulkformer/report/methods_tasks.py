@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from bulkformer.evaluate.tasks.prognosis_outcomes import FEW_EVENTS
 from bulkformer.report.cells import label
 from bulkformer.report.methods_terms import Block, corpus_groups, percents, shown, words
 
@@ -21,7 +22,9 @@ QUESTIONS = {
     ),
     "imputation_differential": (
         "Some genes of a sample are hidden and imputed: are the genes that differ between two "
-        "groups of samples still found, and how many are found that do not differ?"
+        "groups of samples still found, and how many are found that do not differ? masked_counts "
+        "imputes nothing: each gene is tested on the samples that still show it, and one that too "
+        "few show is not called. What a model finds beyond it is what imputation adds."
     ),
     "prognosis": (
         "Who dies earlier? Follow-up that ended with the patient alive says only that death came "
@@ -37,7 +40,7 @@ QUESTIONS = {
     "perturbation": (
         "What does a compound change in a cell? The level of a gene hardly changes, so that a "
         "model that says 'no change' has a high correlation of levels. Strict scores changes "
-        "against matched controls, with the mean change over compounds subtracted."
+        "against matched controls, and of these what the mean change over compounds does not say."
     ),
     "gene_essentiality": (
         "Which genes does a cell line need? Some genes are needed by every line and most by none, "
@@ -49,11 +52,13 @@ QUESTIONS = {
 # What a result of a task does not say, whatever its value.
 LIMITS = {
     "prognosis": "Survival depends on treatment, which is hardly recorded. Few events make wide "
-    "intervals, and cancers with fewer than ten are left out of means over cancers.",
+    f"intervals, and cancers with fewer than {FEW_EVENTS} events are left out of means over "
+    "cancers. Patients without follow-up are left out, also where only death or life is asked for.",
     "drug_response": "Response in a dish, to one drug at a time, of lines that have lived there "
     "for decades; drugs and lines that failed to fit a curve are absent.",
     "perturbation": "Intensities of landmark genes on beads, in a few cell lines, at one time. "
-    "Many compounds change next to nothing: their correlation is noise.",
+    "Many compounds change next to nothing: their correlation is noise. Intervals resample "
+    "compounds and the control wells that their profiles share.",
     "gene_essentiality": "Calls of need or no need have no degree; where the table holds calls "
     "only, areas under curves say more than correlations.",
 }
@@ -76,8 +81,9 @@ def imputation(settings: Mapping[str, Any], config: Mapping[str, Any]) -> Block:
             (
                 "strict",
                 f"test {groups} that training never saw; {shown(settings.get('mask_repeats'))} "
-                "masks; only genes that the cohort measured are shown, hidden or scored; "
-                "correlation of each gene across samples, and squared error against the gene mean",
+                "masks of 15 %; only genes that the cohort measured are shown, hidden or scored; "
+                "correlation of each gene across samples, and squared error against the gene mean; "
+                "a model is scored on the genes that it knows",
             ),
             ("external cohorts", words(settings.get("external_cohorts"))),
             ("test samples", f"{shown(settings.get('max_samples'))} of each regime at the most"),
@@ -126,7 +132,8 @@ def prognosis(settings: Mapping[str, Any], config: Mapping[str, Any]) -> Block:
                 "strict",
                 f"{shown(strict.get('folds'))} folds of whole patients, drawn "
                 f"{shown(strict.get('repeats'))} times; heads: {words(strict.get('heads'))}; "
-                "C-index within cancers, integrated Brier score weighted for censoring",
+                "C-index within cancers, integrated Brier score weighted for the censoring of each "
+                "cancer",
             ),
         ],
     )
@@ -134,21 +141,27 @@ def prognosis(settings: Mapping[str, Any], config: Mapping[str, Any]) -> Block:
 
 def drug_response(settings: Mapping[str, Any], config: Mapping[str, Any]) -> Block:
     """Describe the drug response benchmark."""
-    return _outcome("Drug response", "drug_response", settings, "drugs and lines", "pairs")
+    within = "correlation over the lines of a fold, within each drug, then mean over folds"
+    return _outcome("Drug response", "drug_response", settings, "drugs and lines", "pairs", within)
 
 
 def perturbation(settings: Mapping[str, Any], config: Mapping[str, Any]) -> Block:
     """Describe the perturbation benchmark."""
-    return _outcome("Perturbation", "perturbation", settings, "compounds", "compounds")
+    beyond = "correlation of changes with the mean change of training held constant"
+    return _outcome("Perturbation", "perturbation", settings, "compounds", "compounds", beyond)
 
 
 def gene_essentiality(settings: Mapping[str, Any], config: Mapping[str, Any]) -> Block:
     """Describe the gene essentiality benchmark."""
-    return _outcome("Gene essentiality", "gene_essentiality", settings, "lineages", "lines")
+    within = "correlation over the lines of a fold, within each gene, then mean over folds"
+    return _outcome(
+        "Gene essentiality", "gene_essentiality", settings, "patients, and whole lineages",
+        "lines", within,
+    )  # fmt: skip
 
 
 def _outcome(
-    heading: str, task: str, settings: Mapping[str, Any], groups: str, dealt: str
+    heading: str, task: str, settings: Mapping[str, Any], groups: str, dealt: str, scored: str
 ) -> Block:
     """Describe a benchmark on an outcome of cell lines."""
     legacy, strict = settings.get("legacy", {}), settings.get("strict", {})
@@ -162,8 +175,7 @@ def _outcome(
             (
                 "strict",
                 f"{held_out}; {shown(strict.get('folds'))} folds, drawn "
-                f"{shown(strict.get('repeats'))} times; the mean of the training rows is "
-                "subtracted from truth and prediction before folds are joined",
+                f"{shown(strict.get('repeats'))} times; {scored}",
             ),
         ],
     )

@@ -9,6 +9,33 @@ from bulkformer.report.cells import MISSING, is_missing, label, plural
 Terms = Sequence[tuple[str, str]]
 
 
+# What each control is, in the words of a reader who asks how it was made.
+CONTROLS: Terms = [
+    (
+        "permuted labels",
+        "the labels of samples are exchanged within their study, or among all samples where "
+        "studies have one label each; training and test rows alike, since otherwise a study rich "
+        "in one class would still be told. What a classifier then scores is what the design gives",
+    ),
+    (
+        "permuted outcomes",
+        "survival is exchanged among patients of one cancer, changes among training profiles, "
+        "effects among training lines; lines exchange their expression in drug response",
+    ),
+    (
+        "untrained weights",
+        "the same network with random weights: what pooling and the head do without pretraining",
+    ),
+    ("shuffled genes", "the trained network, fed with one fixed permutation of the genes"),
+    ("library size", "log library size and detected genes only: what depth alone tells"),
+    (
+        "probabilities of a support vector machine",
+        "the softmax of its decision values times one number, chosen on inner test rows by log "
+        "loss; one number cannot change which class is told",
+    ),
+]
+
+
 @dataclass(frozen=True)
 class Block:
     """A heading with a paragraph and named settings below it."""

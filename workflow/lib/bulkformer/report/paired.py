@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from bulkformer.evaluate.comparison_arms import BEST_OF_EACH, REFERENCE
 from bulkformer.report.cells import (
     Cell,
     Column,
@@ -43,8 +44,11 @@ VERDICTS = {
     "better": ("better", "above"),
     "worse": ("worse", "below"),
     "no_difference_shown": ("no difference shown", "overlap"),
-    "too_few_units": ("too few units", "unknown"),
+    "too_few_units": ("too few to decide", "unknown"),
 }
+HEADLINE = ["dataset", "regime", "condition", "metric", "unit_kind"]
+PAIR = ["unit_kind", "model", "head", "opponent", "opponent_head"]
+ROLES = {REFERENCE: "", BEST_OF_EACH: ", best head of each"}
 TESTS = {"wilcoxon": "signed rank", "corrected_t": "t, corrected for folds"}
 
 
@@ -57,79 +61,31 @@ class Said:
 
 
 def sentences(comparisons: pd.DataFrame, task: str, models: Mapping[str, Any]) -> list[Said]:
-    """Return what is said of foundation models against the reference by the primary score."""
-    rows = comparisons[
-        (comparisons["task"] == task)
-        & comparisons["primary"].astype(bool)
-        & (comparisons["role"] == "reference")
-        & (comparisons["protocol"] == "strict")
-    ]
-    return [
-        Said(VERDICTS[row["verdict"]][1], f"{place(row)}: {row['sentence']}")
-        for row in rows.to_dict("records")
-        if models.get(row["model"], {}).get("kind") == "foundation"
-    ]
+    """Return what is said of foundation models against simple ones in the declared headlines.
+
+    First those of the same head, then the best head of a model against the best simple model, where
+    that is another comparison.
+    """
+    strict = comparisons[(comparisons["task"] == task) & (comparisons["protocol"] == "strict")]
+    primary = strict["primary"].astype(bool)
+    headlines = {tuple(row) for row in strict.loc[primary, HEADLINE].fillna("").to_numpy()}
+    here = [tuple(row) in headlines for row in strict[HEADLINE].fillna("").to_numpy()]
+    rows = strict[here].to_dict("records")
+    said: dict[tuple[str, ...], Said] = {}
+    for role in ROLES:
+        for row in rows:
+            foundation = models.get(row["model"], {}).get("kind") == "foundation"
+            if row["role"] == role and foundation and (row["primary"] or role != REFERENCE):
+                text = f"{place(row)}{ROLES[role]}: {row['sentence']}"
+                key = place(row), *(str(row[name]) for name in PAIR)
+                said.setdefault(key, Said(VERDICTS[row["verdict"]][1], text))
+    return list(said.values())
 
 
 def place(row: Mapping[str, Any]) -> str:
     """Name dataset, regime and condition."""
     parts = [row["dataset"], label(row["regime"]), row["condition"]]
     return ", ".join(str(part) for part in parts if not is_missing(part))
-
-
-def paired_table(comparisons: pd.DataFrame, task: str) -> Table:
-    """Return all comparisons of a task, the primary family first."""
-    own = comparisons[comparisons["task"] == task]
-    own = own.sort_values("primary", ascending=False, kind="stable")
-    return Table(
-        f"table-paired-{task}",
-        [
-            Column("Verdict"),
-            Column("Protocol"),
-            Column("Where", wide=True),
-            Column("Score", help="the score that both models have on the same units"),
-            Column("Model"),
-            Column("Against"),
-            Column("Mean difference", True),
-            Column("Median difference", True),
-            Column("Higher on", True, help="share of units; a tie counts half"),
-            Column("Units", True),
-            Column("Adjusted p", True),
-            Column("Exposure"),
-        ],
-        [paired_row(row) for row in own.to_dict("records")],
-        empty="No scores of single units: nothing to compare pair by pair.",
-        filterable=True,
-    )
-
-
-def paired_row(row: Mapping[str, Any]) -> Sequence[Cell]:
-    """Return one comparison; the sentence rests on its verdict."""
-    word, mark = VERDICTS[row["verdict"]]
-    family = "" if is_missing(row["correction"]) else label(row["correction"])
-    decided = TESTS.get(row["decided_by"], "")
-    share = None if is_missing(row["win_rate"]) else 100 * row["win_rate"]
-    return [
-        Cell(word, "primary" if row["primary"] else "", f"verdict {mark}", row["sentence"]),
-        text_cell(row["protocol"]),
-        text_cell(place(row)),
-        text_cell(label(row["metric"])),
-        text_cell(row["model"], "" if is_missing(row["head"]) else row["head"]),
-        text_cell(
-            row["opponent"],
-            "" if is_missing(row["opponent_head"]) else row["opponent_head"],
-            help=f"{label(row['role'])}: {row['opponent_rule']}",
-        ),
-        decimal_cell(row["mean_difference"], row["mean_low"], row["mean_high"]),
-        Cell(decimal(row["median_difference"])),
-        Cell("—" if share is None else f"{share:.0f} %"),
-        count_cell(row["n_units"], plural(label(row["unit_kind"]))),
-        Cell(
-            decimal(row["p_adjusted"]),
-            f"{decided}; {family}, {count(row['n_family'])} comparisons" if decided else "",
-        ),
-        exposure_cell(row["exposure"]),
-    ]
 
 
 def ablation_table(ablation: pd.DataFrame | None) -> Table | None:

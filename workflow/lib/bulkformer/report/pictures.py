@@ -11,8 +11,8 @@ from bulkformer.report.conclusions import comparison_title
 from bulkformer.report.figures import (
     CurvePanel,
     Panel,
+    curve_chart,
     dot_chart,
-    mask_curves,
 )
 from bulkformer.report.inputs import Inputs
 from bulkformer.report.learning_figures import degree_histograms, pretraining_curve
@@ -53,6 +53,7 @@ def comparison_picture(inputs: Inputs, pair: Comparison, name: str) -> Picture:
         Panel(panel_title(measure, pair), measure.axis, estimates(pair, measure))
         for measure in pair.panels
     ]
+    panels = [panel for panel in panels if panel.estimates] or panels  # legacy may not exist
     regimes = ", ".join(f"{key} {value}" for key, value in pair.regimes.items())
     heading = comparison_title(pair)
     svg = dot_chart(
@@ -93,7 +94,7 @@ def curve_picture(inputs: Inputs, pair: Comparison, name: str) -> Picture | None
         panels.append(CurvePanel(measure.title, measure.axis, curves))
     if not all(any(len(points) > 1 for points in panel.curves.values()) for panel in panels):
         return None
-    svg = mask_curves(
+    svg = curve_chart(
         name, f"{pair.dataset}: legacy and strict measure by share of hidden genes",
         figure_rows(pair, kinds(inputs)), panels, pair.floor,
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The render step: one page and one CSV that show what was run and what may be concluded."""
+"""The render step: the page of what may be concluded, a page of all numbers a task, one CSV."""
 
 from pathlib import Path
 from typing import Annotated
@@ -23,6 +23,7 @@ from bulkformer.report.inputs import (
 )
 from bulkformer.report.paired import ABLATION_COLUMNS, COMPARISON_COLUMNS
 from bulkformer.report.sections import page_context
+from bulkformer.report.task_numbers import numbers_context
 
 
 def render(
@@ -39,7 +40,9 @@ def render(
     independent: Annotated[Path, Option(help="Values that others published.")],
     page: Annotated[Path, Option(help="HTML file to write.")],
     metrics_csv: Annotated[Path, Option(help="CSV file to write.")],
+    numbers: Annotated[list[Path] | None, Option(help="Page of a task, named after it.")] = None,
     recovery: Annotated[list[Path] | None, Option(help="JSON of planted edges found.")] = None,
+    outcome: Annotated[list[Path] | None, Option(help="JSON of each table of outcomes.")] = None,
     comparisons: Annotated[Path | None, Option(help="Paired comparisons of all tasks.")] = None,
     ablation: Annotated[Path | None, Option(help="Graph ablation, if it was run.")] = None,
 ) -> None:
@@ -52,6 +55,7 @@ def render(
         coverage=[read_json(path) for path in coverage],
         graphs=[read_json(path) | {"graph": path.stem} for path in graph],
         recoveries=[read_json(path) for path in recovery or []],
+        outcomes=[read_json(path) | {"table": path.stem} for path in outcome or []],
         history=read_parquet(history, HISTORY_COLUMNS),
         training=read_json(training),
         literature=read_literature(literature),
@@ -59,7 +63,10 @@ def render(
         comparisons=read_parquet(comparisons, COMPARISON_COLUMNS) if comparisons else None,
         ablation=read_parquet(ablation, ABLATION_COLUMNS) if ablation else None,
     )
-    write_page(page, page_context(title, inputs))
+    tasks = [path.stem for path in numbers or []]
+    write_page(page, page_context(title, inputs, tasks))
+    for path in numbers or []:
+        write_page(path, numbers_context(title, inputs, path.stem, tasks), "task_numbers.html.j2")
     write_csv(metrics_csv, pq.read_table(metrics))
 
 

@@ -1,11 +1,13 @@
 """Gathers what each section of the page shows: tables, figures and sentences."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bulkformer.report.cells import MISSING, Table, label
-from bulkformer.report.conclusions import card, comparison_title, glance
+from bulkformer.report.cells import MISSING, Table
+from bulkformer.report.closer import Part, look
+from bulkformer.report.conclusions import card, comparison_title
+from bulkformer.report.glance import glance_sentence, glance_tables
 from bulkformer.report.header import banners, facts, lead
 from bulkformer.report.html import pretty_json
 from bulkformer.report.inputs import Inputs
@@ -16,6 +18,7 @@ from bulkformer.report.learning import (
     recovery_table,
     training_facts,
 )
+from bulkformer.report.limits import Limit, few_of, limits
 from bulkformer.report.materials import (
     cohort_table,
     corpus_facts,
@@ -25,13 +28,13 @@ from bulkformer.report.materials import (
     model_table,
     source_table,
 )
+from bulkformer.report.measure_names import task_name
 from bulkformer.report.methods import methods
 from bulkformer.report.methods_tasks import QUESTIONS
 from bulkformer.report.paired import (
     Said,
     ablation_sentences,
     ablation_table,
-    paired_table,
     sentences,
 )
 from bulkformer.report.pictures import (
@@ -42,8 +45,10 @@ from bulkformer.report.pictures import (
     how_to_read,
     training_picture,
 )
-from bulkformer.report.tables import comparison_table, full_table, literature_table
+from bulkformer.report.tables import comparison_table, literature_table
 from bulkformer.report.views import Comparison, comparisons, tasks_of
+
+SAID_FIRST = 6  # sentences of a task in view; the others are folded away
 
 
 @dataclass(frozen=True)
@@ -63,14 +68,22 @@ class TaskSection:
     title: str
     question: str
     reading: str
+    limits: Sequence[Limit]
     datasets: list[DatasetBlock]
+    closer: list[Part]
     said: list[Said]
-    paired: Table | None
-    full: Table
+    rows: int
+    pairs: int
+    numbers: str  # the page of all numbers, empty where none was asked for
 
 
-def page_context(title: str, inputs: Inputs) -> dict[str, Any]:
-    """Return everything that the page's template asks for."""
+def page_context(title: str, inputs: Inputs, pages: Sequence[str] = ()) -> dict[str, Any]:
+    """Return everything that the page's template asks for.
+
+    Parameters
+    ----------
+    pages : the tasks that have a page of all numbers beside this one
+    """
     config, models = inputs.provenance["config"], inputs.provenance["models"]
     tasks = tasks_of(inputs.metrics)
     compared = [pair for task in tasks for pair in comparisons(inputs.metrics, task, config)]
@@ -79,24 +92,33 @@ def page_context(title: str, inputs: Inputs) -> dict[str, Any]:
         card(pair, f"card-{number}", models, mask, declared_groups(config, pair))
         for number, pair in enumerate(compared, start=1)
     ]
+    few = {task: few_of(inputs, task, compared) for task in tasks}
+    glance, glance_others = glance_tables(compared, inputs.comparisons, config, models, mask, few)
     return {
         "title": title,
         "brand": "BulkFormer report",
-        "beside": [("data.html", "Data and licences"), ("model.html", "The pretrained model")],
+        "beside": [
+            ("data.html", "Data and licences"),
+            ("model.html", "The pretrained model"),
+            *((f"{task}.html", f"{task_name(task)}: numbers") for task in pages),
+        ],
         "lead": lead(inputs),
         "banners": banners(inputs),
         "facts": facts(inputs),
         "sections": [
+            ("glance", "At a glance"),
             ("conclusions", "What may be concluded"),
             ("data", "Data"),
             ("graphs", "Gene graphs"),
             ("pretraining", "Pretraining"),
-            *((task, label(task).capitalize()) for task in tasks),
+            *((task, task_name(task)) for task in tasks),
             ("literature", "Literature values"),
             ("methods", "Methods"),
         ],
         "cards": cards,
-        "glance": glance(cards),
+        "glance": glance,
+        "glance_others": glance_others,
+        "glance_said": glance_sentence(compared, inputs.comparisons, config, models),
         "tables": {
             "cohorts": cohort_table(inputs),
             "corpus": corpus_table(inputs.corpus),
@@ -116,8 +138,9 @@ def page_context(title: str, inputs: Inputs) -> dict[str, Any]:
         "origin_of_weights": origin_of_weights(inputs.training),
         "training_facts": training_facts(inputs.training),
         "figures": {"degrees": degree_picture(inputs), "pretraining": training_picture(inputs)},
-        "tasks": [task_section(inputs, task, compared) for task in tasks],
+        "tasks": [task_section(inputs, task, compared, task in pages) for task in tasks],
         "methods": methods(config, tasks),
+        "said_first": SAID_FIRST,
         "versions": versions(inputs.provenance),
         "configuration": pretty_json(config),
     }
@@ -137,22 +160,27 @@ def declared_groups(config: Mapping[str, Any], pair: Comparison) -> str:
     return named[0].get("group_by", "").removesuffix("_id") if named else ""
 
 
-def task_section(inputs: Inputs, task: str, compared: list[Comparison]) -> TaskSection:
+def task_section(
+    inputs: Inputs, task: str, compared: list[Comparison], has_page: bool
+) -> TaskSection:
     """Return figures and tables of one benchmark."""
     models = inputs.provenance["models"]
     own = [pair for pair in compared if pair.task == task]
     return TaskSection(
         task,
-        label(task).capitalize(),
+        task_name(task),
         QUESTIONS.get(task, ""),
         how_to_read(own),
+        limits(inputs, task, own),
         [
             dataset_block(inputs, pair, f"{task}-{number}", models)
             for number, pair in enumerate(own, start=1)
         ],
+        look(inputs, task, own),
         [] if inputs.comparisons is None else sentences(inputs.comparisons, task, models),
-        None if inputs.comparisons is None else paired_table(inputs.comparisons, task),
-        full_table(inputs.metrics, task, models),
+        int((inputs.metrics["task"] == task).sum()),
+        0 if inputs.comparisons is None else int((inputs.comparisons["task"] == task).sum()),
+        f"{task}.html" if has_page else "",
     )
 
 

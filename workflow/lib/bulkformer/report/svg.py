@@ -95,6 +95,9 @@ def inline_svg(figure: Figure, name: str, description: str) -> Markup:
     """
     buffer = io.BytesIO()
     with mpl.rc_context(STYLE):
+        # Placed once and then drawn; left to savefig, everything is drawn twice.
+        figure.get_layout_engine().execute(figure)
+        figure.set_layout_engine("none")
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     root = ElementTree.fromstring(buffer.getvalue())
     for parent in list(root.iter()):

@@ -25,9 +25,8 @@ from bulkformer.report.cells import (
     plural,
     text_cell,
 )
-from bulkformer.report.views import USUAL_CONDITION, Comparison, Measure, MetricRow, overall
+from bulkformer.report.views import Comparison, Measure, MetricRow
 
-MAX_FULL_ROWS = 3500  # about 1.2 MB of page
 HASH_LETTERS = 8
 FEW_GROUPS = 10  # an interval over fewer is itself uncertain, and the page says over how many
 EXPOSURE_HELP = "clean: nothing of the test cohort was seen; anything else weakens the number"
@@ -38,10 +37,17 @@ WEIGHTS_NOTES = {
 }
 
 
-def model_cell(model: str, kind: str, weights: Any, description: str = "") -> Cell:
-    """Write a model's name, marked by its kind; untrained or released weights are said below it."""
-    note = WEIGHTS_NOTES.get(weights, "")
-    return Cell(str(model), note, kind, description)
+def model_cell(
+    model: str, kind: str, weights: Any, description: str = "", floor: bool = False
+) -> Cell:
+    """Write a model's name, marked by its kind; what it stands for is said below it."""
+    return Cell(str(model), standing(kind, weights, floor), kind, description)
+
+
+def standing(kind: str, weights: Any, floor: bool = False) -> str:
+    """Say what a reader must not take for a contender: a floor, a control, untrained weights."""
+    words = ["floor" if floor else "", "control" if kind == "control" else ""]
+    return ", ".join(word for word in [*words, WEIGHTS_NOTES.get(weights, "")] if word)
 
 
 def exposure_cell(state: Any, evidence: str = "") -> Cell:
@@ -106,7 +112,11 @@ def comparison_table(
         rows.append(
             [
                 model_cell(
-                    model, known.get("kind", ""), first["weights"], known.get("description", "")
+                    model,
+                    known.get("kind", ""),
+                    first["weights"],
+                    known.get("description", ""),
+                    model in comparison.floors,
                 ),
                 *(metric_cell(row) for row in found),
                 *(both(count_cell, legacy, strict, column) for column in ("n", "n_groups")),
@@ -150,55 +160,6 @@ def exposure_both(legacy: MetricRow | None, strict: MetricRow | None) -> Cell:
         return exposure_cell(states[1])
     cell = exposure_cell(states[1] if not is_missing(states[1]) else states[0])
     return Cell(cell.text, f"legacy: {states[0]}", cell.mark)
-
-
-def full_table(metrics: pd.DataFrame, task: str, models: Mapping[str, Mapping[str, Any]]) -> Table:
-    """Return every number of a task about all of the data, as the long table has it.
-
-    Rows about single classes, genes, folds and repeats stay in metrics.csv, and so does what would
-    make the page too large; the caption says so.
-    """
-    own = metrics[metrics["task"] == task]
-    rows = overall(own)
-    shown = rows
-    if len(rows) > MAX_FULL_ROWS:
-        usual = rows["condition"].isna() | (rows["condition"] == USUAL_CONDITION)
-        shown = pd.concat([rows[usual], rows[~usual]]).head(MAX_FULL_ROWS).sort_index()
-    resamples = ", ".join(count(n) for n in sorted(rows["n_boot"].dropna().unique())) or "no"
-    caption = (
-        f"{count(len(shown))} of {count(len(own))} rows of this task; those about single classes, "
-        f"folds or repeats stand in metrics.csv. 95% intervals from {resamples} resamples."
-    )
-    if len(rows) > len(shown):
-        caption += " Rows of unusual conditions were left out to keep the page small."
-    return Table(
-        f"table-{task}-all",
-        [
-            Column("Protocol"), Column("Dataset, regime"), Column("Condition"), Column("Model"),
-            Column("Head"), Column("Metric, aggregation"), Column("Value", True),
-            Column("Interval over"), Column("n", True),
-            Column("Groups", True), Column("Seeds", True), Column("Exposure"), Column("Split"),
-        ],
-        [full_row(row, models) for row in shown.to_dict("records")],
-        caption,
-        filterable=True,
-    )  # fmt: skip
-
-
-def full_row(row: MetricRow, models: Mapping[str, Mapping[str, Any]]) -> Sequence[Cell]:
-    """Write one row of the long metrics table."""
-    over = "no interval" if is_missing(row["ci_unit"]) else plural(row["ci_unit"])
-    return [
-        text_cell(row["protocol"]), text_cell(row["dataset"], row["regime"]),
-        text_cell(row["condition"]),
-        Cell(row["model"], WEIGHTS_NOTES.get(row["weights"], ""),
-            models.get(row["model"], {}).get("kind", ""),
-        ),
-        text_cell(row["head"]), text_cell(row["metric"], row["aggregation"]),
-        decimal_cell(row["value"], row["ci_low"], row["ci_high"]), Cell(over),
-        count_cell(row["n"]), count_cell(row["n_groups"]), count_cell(row["n_seeds"]),
-        text_cell(row["exposure"]), hash_cell(row["split_sha256"], help=False),
-    ]  # fmt: skip
 
 
 def literature_table(name: str, literature: pd.DataFrame, tasks: Sequence[str]) -> Table:

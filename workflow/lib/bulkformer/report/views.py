@@ -171,7 +171,8 @@ def tasks_of(metrics: pd.DataFrame) -> list[str]:
 def comparisons(metrics: pd.DataFrame, task: str, config: Mapping[str, Any]) -> list[Comparison]:
     """Return one comparison a dataset, legacy regime beside strict regime."""
     description = load_task(task)
-    every_head = description.heads("strict", config.get("evaluate", {}).get(task, {}))
+    settings = config.get("evaluate", {}).get(task, {})
+    every_head = description.heads("strict", settings)
     rows = overall(metrics[metrics["task"] == task])
     if description.ranked:
         rows = rows[rows["regime"] == rows["protocol"].map(description.ranked)]
@@ -186,7 +187,7 @@ def comparisons(metrics: pd.DataFrame, task: str, config: Mapping[str, Any]) -> 
             [Measure(*name, heads[0]) for name in by_task.get(task, ()) if has(own, *name)]
             for by_task in (IN_FIGURES, IN_TABLES)
         )
-        first = headline_condition(own)
+        first = headline_condition(own, settings.get("targets") or ())
         names = [name for name in own["condition"].unique() if not is_missing(name)] or [None]
         conditions = sorted(names, key=lambda name: name != first)
         every = [
@@ -237,9 +238,13 @@ def has(rows: pd.DataFrame, protocol: str, metric: str, aggregation: str) -> boo
     )
 
 
-def headline_condition(rows: pd.DataFrame) -> str | None:
-    """Return the condition to show first: the paper's, else the first that both protocols have."""
+def headline_condition(rows: pd.DataFrame, declared: Sequence[str] = ()) -> str | None:
+    """Return the condition to show first: the first declared one, else the paper's, else the first
+    that both protocols have.
+    """
     conditions = [value for value in rows["condition"].unique() if not is_missing(value)]
+    if named := [value for value in declared if value in conditions]:
+        return named[0]
     if not conditions:
         return None
     shared = [
