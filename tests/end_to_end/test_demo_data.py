@@ -15,11 +15,6 @@ OUTCOMES = ["survival", "cell_lines", "drugs", "response", "dependency", "pertur
 
 
 @pytest.fixture(scope="module")
-def results(project):
-    return project / "results/demo"
-
-
-@pytest.fixture(scope="module")
 def truth(project):
     return pd.read_parquet(project / "resources/demo/simulate/samples.parquet")
 

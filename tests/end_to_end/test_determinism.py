@@ -24,6 +24,7 @@ COMPARED = [
     "evaluate/splits/disease_annotation.parquet",
     "evaluate/imputation/strict/bulkformer/predictions.parquet",
     "evaluate/metrics.parquet",
+    "evaluate/comparisons.parquet",
     "report/metrics.csv",
 ]
 

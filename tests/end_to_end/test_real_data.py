@@ -5,6 +5,7 @@ import shutil
 
 import pandas as pd
 import pytest
+from benchmark_rows import by_model, one, rows_of
 
 from checkout import copy_project, snakemake
 
@@ -65,24 +66,63 @@ def test_no_patient_is_on_both_sides_of_the_split(results):
     assert not held_out & learned
 
 
-def test_bulkformer_beats_the_training_gene_mean_on_held_out_patients(metrics):
-    skill = metrics.query(
-        "task == 'imputation' and protocol == 'strict' and regime == 'held_out_groups'"
-        " and metric == 'mse_skill' and aggregation == 'pooled'"
-    ).set_index("model")["value"]
-    print(skill.sort_values(ascending=False).to_string())
-    assert skill["bulkformer"] > 0
-    assert {"nearest_neighbours", "pca", "ridge", "vae", "gene_mean"} <= set(skill.index)
-
-
-def test_cancer_types_are_told_apart_with_the_same_folds_for_every_model(results, metrics):
-    rows = metrics.query("task == 'disease_annotation' and metric in ('macro_f1', 'weighted_f1')")
-    table = rows.pivot_table(
-        index=["protocol", "model", "head"], columns=["metric", "aggregation"], values="value"
+def printed(rows, models=None):
+    """Print values with their intervals, best first, and return the rows."""
+    shown = rows if models is None else rows[rows["model"].isin(models)]
+    shown = shown.sort_values("value", ascending=False)
+    about = ["dataset", "regime", "condition", "model", "head", "metric", "aggregation"]
+    numbers = ["value", "ci_low", "ci_high", "ci_unit", "n", "n_groups"]
+    print(
+        "\n" + shown[[*about, *numbers]].dropna(axis=1, how="all").round(3).to_string(index=False)
     )
-    print(table.round(3).to_string())
-    assert {"bulkformer", "pca", "log_tpm"} <= set(rows["model"])
-    assert set(rows["protocol"]) == {"legacy", "strict"}
+    return rows
+
+
+def test_bulkformer_beats_the_training_gene_mean_on_held_out_patients(metrics):
+    about = {"task": "imputation", "protocol": "strict", "regime": "held_out_groups"}
+    about |= {"condition": "random 15%"}
+    skill = by_model(metrics, **about, metric="mse_skill", aggregation="pooled")
+    printed(skill.reset_index())
+    assert skill.loc["bulkformer", "ci_low"] > 0
+    # What genes share is linear to a large part: these have an interval above 0 too.
+    assert (skill.loc[["pca", "ridge", "nearest_neighbours"], "ci_low"] > 0).all()
+    assert skill.loc["gene_mean", "value"] == pytest.approx(0, abs=1e-6)
+    assert skill.loc["bulkformer", "ci_low"] > skill.loc["bulkformer_random", "ci_high"]
+    pooled = one(metrics, **about, metric="pearson", aggregation="pooled", model="gene_mean")
+    assert pooled["value"] > 0.7
+
+
+def test_cancer_types_are_told_by_simple_models_as_well(metrics):
+    about = {"task": "disease_annotation", "protocol": "strict", "regime": "grouped_folds"}
+    about |= {"condition": None, "metric": "macro_f1", "aggregation": "pooled"}
+    rows = printed(rows_of(metrics, **about))
+    logistic = by_model(metrics, **about, head="logistic_regression")
+    majority = one(metrics, **about, model="majority")
+    for model in ("log_tpm", "pca", "bulkformer"):
+        assert logistic.loc[model, "ci_low"] > majority["ci_high"], model
+        assert logistic.loc[model, "ci_unit"] == "patient"
+    permuted = one(metrics, **about, model="permuted_labels")
+    assert permuted["ci_high"] < logistic.loc["log_tpm", "ci_low"]
+    assert set(rows["dataset"]) == {"tcga_cancer_type"}
+
+
+def test_within_a_cancer_who_dies_first_is_known_less_well_than_pooled_scores_say(metrics):
+    about = {"task": "prognosis", "protocol": "strict", "condition": None}
+    about |= {"aggregation": "weighted"}
+    models = ["cancer_type_only", "clinical_only", "log_tpm", "pca", "bulkformer"]
+    within = rows_of(metrics, **about, metric="within_cancer_c_index")
+    pooled = rows_of(metrics, **about, metric="c_index")
+    printed(within, models)
+    printed(pooled, models)
+    assert set(models) <= set(within["model"])
+    cancer = within[within["model"] == "cancer_type_only"].iloc[0]
+    assert tuple(cancer[["value", "ci_low", "ci_high"]]) == (0.5, 0.5, 0.5)
+    assert pooled.loc[pooled["model"] == "cancer_type_only", "ci_low"].iloc[0] > 0.5
+    assert within["ci_low"].notna().all()
+    assert (within["n_seeds"] == 3).all()
+
+
+def test_every_model_tells_cancer_types_apart_in_the_same_folds(results):
     folder = results / "evaluate/disease_annotation/strict"
     folds = {
         path.parent.name: pd.read_parquet(path, columns=["sample_id", "regime", "repeat", "fold"])

@@ -19,6 +19,10 @@ TARGETS = [
     "h5ad",
     "imputation",
     "disease_annotation",
+    "prognosis",
+    "drug_response",
+    "perturbation",
+    "gene_essentiality",
     "benchmarks",
     "report",
 ]
@@ -64,8 +68,6 @@ def test_the_papers_inputs_plan_offline_and_soon(project):
             "fold_samples",
             "corpus",
         ),
-        ("imputation", "imputation_predictions", "disease_annotation_predictions"),
-        ("disease_annotation", "disease_annotation_predictions", "imputation_predictions"),
         ("benchmarks", "collect_metrics", "render"),
         ("report", "render", None),
     ],
@@ -189,17 +191,31 @@ def test_no_profile_is_loaded_behind_the_users_back(root):
     assert not (root / "workflow" / "profiles").exists()
 
 
-def test_the_graph_ablation_trains_every_graph_again_and_nothing_else_does(project):
-    asked = project / "ablation.yaml"
-    asked.write_text("evaluate:\n  graph_ablation: {graphs: [none, random, string], repeats: 2}\n")
-    files = ["config/config.yaml", "config/demo.yaml", str(asked)]
-    demo = ["--profile", "profiles/demo", "--dry-run", "graph_ablation"]
-    run = snakemake(project, *demo, "--configfile", *files)
+def jobs_of(output: str) -> dict[str, str]:
+    return dict(re.findall(r"^(\w+) +(\d+)$", output.split("Job stats:")[1], re.MULTILINE))
+
+
+def test_the_graph_ablation_trains_every_graph_again_without_a_line_in_the_config(project):
+    demo = ["--profile", "profiles/demo", "--dry-run"]
+    run = snakemake(project, *demo, "graph_ablation")
     assert run.returncode == 0, run.stdout[-2000:]
-    jobs = dict(re.findall(r"^(\w+) +(\d+)$", run.stdout.split("Job stats:")[1], re.MULTILINE))
-    assert jobs["graph_ablation_train"] == jobs["graph_ablation_metrics"] == "6"
+    jobs = jobs_of(run.stdout)
+    assert jobs["graph_ablation_train"] == jobs["graph_ablation_metrics"] == "10"
     assert jobs["no_graph"] == jobs["compare_graphs"] == "1"
     assert "train" not in jobs
-    run = snakemake(project, *demo)
-    assert run.returncode != 0
-    assert "set evaluate.graph_ablation" in run.stdout + (run.stderr or "")
+    every = jobs_of(snakemake(project, *demo, "all").stdout)
+    assert every["render"] == "1"
+    assert not [rule for rule in every if "ablation" in rule or rule == "compare_graphs"]
+
+
+def test_the_report_shows_the_graph_ablation_only_if_asked_and_null_takes_it_away(project):
+    base = ["--configfile", "config/config.yaml", "config/demo.yaml"]
+    demo = ["--profile", "profiles/demo", "--dry-run"]
+    for section, target, expected in [
+        ("{graphs: [none, string], repeats: 2, in_report: true}", "report", "compare_graphs"),
+        ("null", "graph_ablation", "set evaluate.imputation and"),
+    ]:
+        asked = project / "ablation.yaml"
+        asked.write_text(f"evaluate:\n  graph_ablation: {section}\n")
+        run = snakemake(project, *demo, target, *base, str(asked))
+        assert expected in run.stdout + (run.stderr or "")
