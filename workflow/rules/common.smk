@@ -31,7 +31,8 @@ def check(content, schema, where):
 
 
 check(config, "config", "the configuration")
-# Fills in the defaults.
+# A section that is null is left out, and has no place for the defaults that are filled in next.
+config["evaluate"] = {key: value for key, value in config["evaluate"].items() if value is not None}
 validate(config, "../schemas/config.schema.yaml")
 
 # A prefix of one's own replaces Snakemake's, which has these options.

@@ -33,7 +33,7 @@ rule disease_annotation_split:
 
 
 rule disease_annotation_predictions:
-    """Fit the heads on training rows of each fold and save out-of-fold predictions."""
+    """Fit the heads of both protocols on training rows of each fold; save out-of-fold predictions."""
     input:
         split="<results>/evaluate/splits/disease_annotation.parquet",
         embeddings=lambda wildcards: collect(
@@ -42,22 +42,27 @@ rule disease_annotation_predictions:
             cohort=labelled_cohorts(),
         ),
     output:
-        "<results>/evaluate/disease_annotation/{protocol}/{model}/predictions.parquet",
+        collect(
+            "<results>/evaluate/disease_annotation/{protocol}/{model}/predictions.parquet",
+            protocol=PROTOCOLS,
+            allow_missing=True,
+        ),
     log:
-        "<logs>/evaluate/disease_annotation_{protocol}_{model}.log",
+        "<logs>/evaluate/disease_annotation_{model}.log",
     benchmark:
-        "<benchmarks>/evaluate/disease_annotation_{protocol}_{model}.jsonl"
+        "<benchmarks>/evaluate/disease_annotation_{model}.jsonl"
     conda:
         "../../envs/core.yaml"
     threads: 4
     resources:
-        # Four processes, each with the training rows of a fold in double precision.
+        # As many processes, each with the training rows of a fold in double precision, as fit in.
         mem_mb=lambda wildcards, attempt: 32000 * attempt,
-        runtime=720,
+        runtime=1440,
     params:
         embeddings=lambda wildcards, input: flags(
             {"cohort": labelled_cohorts(), "embeddings": list(input.embeddings)}
         ),
+        outputs=lambda wildcards, output: flags({"protocol": PROTOCOLS, "output": list(output)}),
         heads=lambda wildcards: (
             flags({"head": MODELS[wildcards.model]["heads"].split(",")})
             if MODELS[wildcards.model]["heads"]
@@ -66,10 +71,10 @@ rule disease_annotation_predictions:
         settings=lambda wildcards: as_json(DISEASE_ANNOTATION),
         seed=config["seed"],
     shell:
-        "python -m bulkformer.evaluate.tasks.disease_annotation --protocol {wildcards.protocol}"
+        "python -m bulkformer.evaluate.tasks.disease_annotation {params.outputs}"
         " --model {wildcards.model} --split {input.split} {params.embeddings} {params.heads}"
         " --settings {params.settings:q} --seed {params.seed} --threads {threads}"
-        " --output {output} > {log} 2>&1"
+        " --memory-mb {resources.mem_mb} > {log} 2>&1"
 
 
 rule fold_samples:

@@ -1,5 +1,8 @@
 # Task: predict how strongly a compound acts on a cell line. Needs the tables of outcomes, the cohort
 # of cell lines and the vectors of each model.
+include: "drug_response_lookup.smk"
+
+
 DRUG_RESPONSE = config["evaluate"]["drug_response"]
 
 
@@ -24,7 +27,7 @@ rule drug_response_split:
         mem_mb=4000,
         runtime=30,
     params:
-        settings=lambda wildcards: as_json(DRUG_RESPONSE),
+        settings=lambda wildcards: as_json(settings_of("drug_response")),
         seed=config["seed"],
     shell:
         "python -m bulkformer.evaluate.tasks.drug_response_split --response {input.response}"
@@ -44,6 +47,8 @@ rule drug_response_predictions:
             model=vectors_of(wildcards.model),
             cohort=DRUG_RESPONSE["cohort"],
         ),
+        genes=panel_genes,
+        panel=response_panel,
     output:
         "<results>/evaluate/drug_response/{protocol}/{model}/predictions.parquet",
     log:
@@ -51,7 +56,7 @@ rule drug_response_predictions:
     benchmark:
         "<benchmarks>/evaluate/drug_response_{protocol}_{model}.jsonl"
     conda:
-        "../../envs/core.yaml"
+        "../../envs/torch.yaml"
     threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 16000 * attempt,
@@ -62,11 +67,14 @@ rule drug_response_predictions:
             if MODELS[wildcards.model]["heads"]
             else ""
         ),
-        settings=lambda wildcards: as_json(DRUG_RESPONSE),
+        panel=lambda wildcards, input: flags(
+            {"genes": list(input.genes), "panel": list(input.panel)}
+        ),
+        settings=lambda wildcards: as_json(settings_of("drug_response")),
         seed=config["seed"],
     shell:
         "python -m bulkformer.evaluate.tasks.drug_response --protocol {wildcards.protocol}"
         " --model {wildcards.model} --split {input.split} --response {input.response}"
         " --drugs {input.drugs} --cell-lines {input.cell_lines}"
-        " --embeddings {input.embeddings} {params.heads} --settings {params.settings:q}"
+        " --embeddings {input.embeddings} {params.panel} {params.heads} --settings {params.settings:q}"
         " --seed {params.seed} --output {output} > {log} 2>&1"

@@ -103,3 +103,40 @@ rule export:
         "python -m bulkformer.embed.export --genes {input.genes} --log-tpm {input.log_tpm}"
         " --counts {input.counts} --samples {input.samples} --coverage {input.coverage}"
         " {params.models} --output {output} > {log} 2>&1"
+
+
+rule embed_genes:
+    """Write what a model makes of every gene in each sample that a task asks for; tens of gigabytes
+    for all genes and lines of a release."""
+    input:
+        genes="<results>/expression/genes.parquet",
+        store="<results>/expression/{cohort}/log_tpm.arrow",
+        samples="<results>/expression/{cohort}/samples.parquet",
+        request="<results>/evaluate/splits/{task}.tokens.json",
+        weights=lambda wildcards: weights(wildcards.model),
+    output:
+        tokens="<results>/embed/{model}/{cohort}/genes/{task}.arrow",
+        description="<results>/embed/{model}/{cohort}/genes/{task}.json",
+    log:
+        "<logs>/embed/{model}_{cohort}_genes_{task}.log",
+    benchmark:
+        "<benchmarks>/embed/{model}_{cohort}_genes_{task}.jsonl"
+    conda:
+        "../../envs/torch.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 16000 * attempt,
+        runtime=960,
+        gpu=lambda wildcards: uses_gpu(wildcards.model),
+    params:
+        weights=weights_flag,
+        embedder=lambda wildcards: MODELS[wildcards.model]["embedder"],
+        settings=lambda wildcards: MODELS[wildcards.model]["settings"],
+        seed=config["seed"],
+        batch_size=config["embed"]["batch_size"],
+    shell:
+        "python -m bulkformer.embed.genes --model {wildcards.model} --embedder {params.embedder}"
+        " --settings {params.settings:q} {params.weights} --genes {input.genes}"
+        " --store {input.store} --samples {input.samples} --request {input.request}"
+        " --seed {params.seed} --batch-size {params.batch_size} --output {output.tokens}"
+        " --description {output.description} > {log} 2>&1"

@@ -13,12 +13,6 @@ def gene_tokens(wildcards):
 
 
 def vectors_of_lines(wildcards):
-    """The sample vectors of a model; rows that differ in the head alone share the first one's."""
-    described = [MODELS[wildcards.model][column] for column in ["embedder", "weights", "settings"]]
-    model = next(
-        name
-        for name in models_of("gene_essentiality")
-        if [MODELS[name][column] for column in ["embedder", "weights", "settings"]] == described
-    )
+    """The sample vectors of a model, made once for all rows and tasks that embed in the same way."""
     cohort = config["evaluate"]["gene_essentiality"]["cohort"]
-    return f"<results>/embed/{model}/{cohort}/samples.parquet"
+    return f"<results>/embed/{vectors_of(wildcards.model)}/{cohort}/samples.parquet"

@@ -121,7 +121,12 @@ rule graph_ablation_predictions:
         ),
         row=lambda wildcards: ablation_model(wildcards.graph),
         folder=lambda wildcards, input: str(Path(input.model).parent),
-        masks=flags({key: IMPUTATION[key] for key in ["mask_fractions", "mask_repeats"]}),
+        masks=flags(
+            {
+                key: IMPUTATION[key]
+                for key in ["mask_fractions", "mask_repeats", "further_mask_repeats"]
+            }
+        ),
         seed=config["seed"],
         batch_size=config["embed"]["batch_size"],
     shell:
@@ -211,6 +216,10 @@ rule compare_graphs:
     input:
         units=ablation_files("units.parquet"),
         metrics=ablation_files("metrics.parquet"),
+        provenance=[
+            f"<results>/pretrain/{config['pretrain']['run']}_{run}/provenance.json"
+            for run in ABLATION_RUNS
+        ],
     output:
         "<results>/evaluate/graph_ablation.parquet",
     log:
@@ -229,6 +238,7 @@ rule compare_graphs:
                 "graph": [run.rpartition("_")[0] for run in ABLATION_RUNS],
                 "units": list(input.units),
                 "metrics": list(input.metrics),
+                "provenance": list(input.provenance),
             }
         ),
         bootstrap=config["evaluate"]["bootstrap"],

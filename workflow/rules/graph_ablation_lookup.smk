@@ -1,7 +1,5 @@
 # The runs of the graph ablation: which graphs, how often, and with which settings.
 ABLATION = config["evaluate"]["graph_ablation"]
-if "imputation" not in TASKS:
-    raise WorkflowError("evaluate.graph_ablation: needs evaluate.imputation, which is null")
 ABLATION_RUNS = [f"{graph}_{n}" for graph in ABLATION["graphs"] for n in range(ABLATION["repeats"])]
 
 

@@ -76,7 +76,13 @@ rule imputation_predictions:
         masks=lambda wildcards, input: flags(
             {
                 key: IMPUTATION[key]
-                for key in ["mask_kinds", "mask_fractions", "mask_repeats", "panel_genes"]
+                for key in [
+                    "mask_kinds",
+                    "mask_fractions",
+                    "mask_repeats",
+                    "further_mask_repeats",
+                    "panel_genes",
+                ]
             }
             | {"panel": list(input.panel)}
         ),

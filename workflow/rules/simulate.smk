@@ -223,20 +223,20 @@ rule simulate_outcomes:
 
 
 rule recovery:
-    """Compare each graph with the planted one: only a simulated universe knows the answer."""
+    """Compare every graph with the planted one: only a simulated universe knows the answer."""
     input:
-        graph="<results>/graph/{graph}.parquet",
+        graphs=collect("<results>/graph/{graph}.parquet", graph=GRAPHS),
         genes="<results>/expression/genes.parquet",
         truth_genes=SIMULATED["truth_genes"],
         truth_edges=SIMULATED["truth_edges"],
         corpus="<results>/expression/corpus.parquet",
         stores=of_corpus("log_tpm.arrow"),
     output:
-        "<results>/graph/{graph}.recovery.json",
+        collect("<results>/graph/{graph}.recovery.json", graph=GRAPHS),
     log:
-        "<logs>/simulate/recovery_{graph}.log",
+        "<logs>/simulate/recovery.log",
     benchmark:
-        "<benchmarks>/simulate/recovery_{graph}.jsonl"
+        "<benchmarks>/simulate/recovery.jsonl"
     conda:
         "../../envs/core.yaml"
     threads: 1
@@ -245,7 +245,10 @@ rule recovery:
         runtime=10,
     params:
         stores=lambda wildcards, input: flags({"store": list(input.stores)}),
+        graphs=lambda wildcards, input, output: flags(
+            {"graph": list(input.graphs), "output": list(output)}
+        ),
     shell:
-        "python -m bulkformer.simulate.recovery --graph {input.graph} --genes {input.genes}"
+        "python -m bulkformer.simulate.recovery {params.graphs} --genes {input.genes}"
         " --truth-genes {input.truth_genes} --truth-edges {input.truth_edges}"
-        " --corpus {input.corpus} {params.stores} --output {output} > {log} 2>&1"
+        " --corpus {input.corpus} {params.stores} > {log} 2>&1"

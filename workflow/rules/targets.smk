@@ -72,37 +72,38 @@ rule imputation:
     """Imputation under both protocols: metrics of every model that can impute, and what becomes of
     differential expression."""
     input:
-        metrics_of("imputation", *(t for t in TASKS if t == "imputation_differential")),
+        wanted("imputation", "imputation_differential"),
 
 
 rule disease_annotation:
     """Disease, cancer type and tissue under both protocols: metrics of every model."""
     input:
-        metrics_of("disease_annotation"),
+        wanted("disease_annotation"),
 
 
 rule prognosis:
-    """Survival of patients under both protocols: metrics of every model."""
+    """Survival of patients under both protocols: metrics of every model, and single genes."""
     input:
-        metrics_of("prognosis"),
+        wanted("prognosis"),
+        prognosis_genes_table() if "prognosis" in TASKS else [],
 
 
 rule drug_response:
     """Response of cell lines to compounds under both protocols: metrics of every model."""
     input:
-        metrics_of("drug_response"),
+        wanted("drug_response"),
 
 
 rule perturbation:
     """What a compound changes in a cell under both protocols: metrics of every model."""
     input:
-        metrics_of("perturbation"),
+        wanted("perturbation"),
 
 
 rule gene_essentiality:
     """Which genes a cell line needs under both protocols: metrics of every model."""
     input:
-        metrics_of("gene_essentiality"),
+        wanted("gene_essentiality"),
 
 
 rule graph_ablation:

@@ -11,8 +11,10 @@ ALL_TASKS = [
 ]
 # Those with a section in the config; null leaves one out.
 TASKS = [task for task in ALL_TASKS if config["evaluate"].get(task)]
-# Trains networks of its own; its table is no part of the metrics.
-EXPERIMENTS = [name for name in ["graph_ablation"] if config["evaluate"].get(name)]
+# Trains networks of its own, and scores them by imputation; its table is no part of the metrics.
+EXPERIMENTS = [
+    name for name in ["graph_ablation"] if config["evaluate"].get(name) and "imputation" in TASKS
+]
 # Those that predict from sample vectors of one cohort, beside disease_annotation.
 VECTOR_TASKS = ["prognosis", "drug_response", "gene_essentiality"]
 
@@ -27,7 +29,32 @@ for model, row in MODELS.items():
 
 
 def models_of(task):
-    return [name for name, row in MODELS.items() if task in row["tasks"].split(",")]
+    """The rows of the models table that a task runs: all that name it, less those left out."""
+    left_out = (config["evaluate"].get(task) or {}).get("without", [])
+    for name in left_out:
+        look_up(MODELS, name, f"config, evaluate.{task}.without")
+    return [
+        name
+        for name, row in MODELS.items()
+        if task in row["tasks"].split(",") and name not in left_out
+    ]
+
+
+def section_of(task):
+    """The section of a task; stop with its key if the config leaves it out."""
+    if task not in ALL_TASKS:
+        raise WorkflowError(f"no task '{task}'; known are {', '.join(ALL_TASKS)}")
+    if task not in TASKS:
+        raise WorkflowError(
+            f"{task}: the configuration leaves it out; evaluate.{task} is null. Give it a section, "
+            "as config/config.yaml does"
+        )
+    return config["evaluate"][task]
+
+
+def settings_of(task):
+    """The section of a task for its steps: which rows are left out changes no number of the others."""
+    return {key: value for key, value in section_of(task).items() if key != "without"}
 
 
 def protocols_of(task):
@@ -101,7 +128,7 @@ def clinical_table():
 
 def cohorts_of(task):
     """The cohorts that a task tests on, after those of the corpus that models learned from."""
-    settings = config["evaluate"][task]
+    settings = section_of(task)
     tested = {
         "imputation": lambda: settings["external_cohorts"],
         "disease_annotation": labelled_cohorts,
@@ -132,7 +159,7 @@ def configuration_of(task, model):
         idle.add("protein_embeddings")
     pretrain = {key: value for key, value in config["pretrain"].items() if key not in idle}
     return {
-        "task": config["evaluate"][task],
+        "task": settings_of(task),
         "model": MODELS[model],
         "pretrain": pretrain if trained else None,
     }
@@ -142,18 +169,29 @@ def metrics_of(*tasks):
     return scores_of("metrics.parquet", *tasks)
 
 
+def wanted(task, *steps):
+    """The metrics of a task that its target asks for, with those of further steps that are on."""
+
+    def files(wildcards):
+        section_of(task)
+        return metrics_of(task, *(step for step in steps if step in TASKS))
+
+    return files
+
+
 def ablation_table():
-    """The comparison of gene graphs, if the config asks for it."""
-    return ["<results>/evaluate/graph_ablation.parquet"] if EXPERIMENTS else []
+    """The comparison of gene graphs, if the config asks the report for it."""
+    shown = EXPERIMENTS and config["evaluate"]["graph_ablation"].get("in_report")
+    return ["<results>/evaluate/graph_ablation.parquet"] if shown else []
 
 
 def wanted_ablation_table(wildcards):
     if not EXPERIMENTS:
         raise WorkflowError(
-            "graph_ablation: the configuration leaves it out; set evaluate.graph_ablation, for "
-            "example to {graphs: [none, random, string], repeats: 3}"
+            "graph_ablation: the configuration leaves it out; set evaluate.imputation and "
+            "evaluate.graph_ablation, for example to {graphs: [none, random, string], repeats: 3}"
         )
-    return ablation_table()
+    return ["<results>/evaluate/graph_ablation.parquet"]
 
 
 def units_of(*tasks):

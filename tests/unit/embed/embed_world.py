@@ -18,6 +18,7 @@ SMALL = {
     "vae": {"latent": 4, "hidden": [16], "epochs": 2},
     "nearest_neighbours": {"neighbours": 3},
     "ridge": {"predictors": 5},
+    "soft_impute": {"rank": 5},
 }
 UNFITTED = ["log_tpm", "library_size", "visible_mean"]
 

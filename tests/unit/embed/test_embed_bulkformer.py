@@ -159,7 +159,10 @@ def test_a_vocabulary_in_another_order_gives_the_same_vectors(ready, run_folder,
     assert model.provenance().genes_matched == N_GENES
     reordered[:, -1] = np.nan
     predicted = model.impute(reordered, frame(7))
-    np.testing.assert_array_equal(predicted[:, -1], 0)
+    # An invented value would be scored as if the model had said it.
+    assert model.predicts().tolist() == [True] * N_GENES + [False]
+    assert np.isnan(predicted[:, -1]).all()
+    assert np.isfinite(predicted[:, :-1]).all()
     assert "1 vocabulary genes are unknown to the model" in capsys.readouterr().err
 
 

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from embed_world import expression, frame
 
+from bulkformer.errors import InputError
+
 IMPUTERS = [
     "autoencoder",
     "gene_mean",
@@ -14,6 +16,7 @@ IMPUTERS = [
     "nearest_neighbours",
     "pca",
     "ridge",
+    "soft_impute",
     "summary_scalars",
     "tissue_mean",
     "vae",
@@ -44,6 +47,20 @@ def test_hidden_values_never_influence_the_prediction(imputer):
     np.testing.assert_array_equal(imputer.impute(visible, samples), imputer.impute(again, other))
 
 
+def test_nan_for_a_gene_that_the_model_knows_is_an_error(fitted, monkeypatch):
+    values = expression(12, N_GENES, seed=2)
+    visible, _ = hide(values)
+    model = fitted("gene_mean", values)
+    known = np.arange(N_GENES) != 3
+    told = np.where(known, np.float32(1), np.float32(np.nan)) + np.zeros_like(values)
+    monkeypatch.setattr(type(model), "_impute", lambda self, values, samples: told)
+    with pytest.raises(InputError, match="12 of 12 samples is not finite"):
+        model.impute(visible, frame(12))
+    monkeypatch.setattr(type(model), "predicts", lambda self: known)
+    result = model.impute(visible, frame(12))
+    np.testing.assert_array_equal(np.isnan(result), np.isnan(visible) & ~known)
+
+
 def test_visible_values_come_back_unchanged(imputer):
     truth = expression(12, N_GENES, seed=2)
     visible, hidden = hide(truth)
@@ -63,6 +80,15 @@ def test_predictions_follow_their_samples_when_rows_are_permuted(imputer):
 def test_a_sample_alone_is_predicted_as_in_a_batch(imputer):
     visible, _ = hide(expression(12, N_GENES, seed=2))
     samples = frame(12)
+    together = imputer.impute(visible, samples)
+    alone = [imputer.impute(visible[i : i + 1], samples.iloc[i : i + 1]) for i in range(12)]
+    np.testing.assert_allclose(np.concatenate(alone), together, atol=1e-5)
+
+
+def test_samples_that_show_the_same_genes_are_predicted_as_each_alone(imputer):
+    visible, samples = expression(12, N_GENES, seed=2), frame(12)
+    visible[:8, :25] = np.nan  # a panel
+    visible[8:, ::2] = np.nan  # another
     together = imputer.impute(visible, samples)
     alone = [imputer.impute(visible[i : i + 1], samples.iloc[i : i + 1]) for i in range(12)]
     np.testing.assert_allclose(np.concatenate(alone), together, atol=1e-5)

@@ -18,13 +18,14 @@ def predict(
     heads: Sequence[str] | None = None,
     name: str = "",
     threads: int = 1,
+    memory_mb: int | None = None,
 ) -> Path:
     """Write predictions and return where."""
     path = world.root / f"{protocol}_{name or '_'.join(heads or ['all'])}.parquet"
     cohort = json.loads(text)["datasets"][0]["cohort"]
     step.disease_annotation(
-        protocol, "any", world.root / "split.parquet", [cohort], [world.embeddings(cohort)],
-        text, 42, path, head=heads and list(heads), threads=threads,
+        [protocol], "any", world.root / "split.parquet", [cohort], [world.embeddings(cohort)],
+        text, 42, [path], head=heads and list(heads), threads=threads, memory_mb=memory_mb,
     )  # fmt: skip
     return path
 

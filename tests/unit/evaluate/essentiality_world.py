@@ -27,6 +27,8 @@ SETTINGS = {
     "endpoint": "effect",
     "selective_sd": 0.3,
     "components": 8,
+    "single_targets": 15,
+    "trees": 10,
     "token_genes": None,
     "token_head": {
         "hidden": [16],
@@ -135,13 +137,19 @@ class Lines:
         return path
 
     def predict(
-        self, head: str | None, protocol: str = "strict", tokens: Path | None = None, tag: str = ""
+        self,
+        head: str | None,
+        protocol: str = "strict",
+        tokens: Path | None = None,
+        tag: str = "",
+        embedder: str = "log_tpm",
     ) -> Path:
         """Predict from the expression itself and return the file."""
         path = self.root / f"{head}_{protocol}{tag}.parquet"
         gene_essentiality(
             protocol=protocol,
             model=head or "model",
+            embedder=embedder,
             split=self.split,
             samples=self.root / "samples.parquet",
             cell_lines=self.root / "cell_lines.parquet",

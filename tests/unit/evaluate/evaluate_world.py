@@ -120,7 +120,7 @@ def annotation_settings(**dataset: str) -> str:
         {
             "datasets": [DATASET | dataset],
             "variable_genes": 10,
-            "legacy": {"folds": 5, "components": 5, "trees": 30},
+            "legacy": {"folds": 5, "components": 5, "trees": 30, "further_heads": []},
             "strict": {
                 "folds": 4,
                 "repeats": 2,

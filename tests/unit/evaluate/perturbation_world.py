@@ -27,7 +27,12 @@ SETTINGS = {
     "top_genes": 5,
     "legacy": {"folds": 3, "split_column": None, "hidden": [8], "epochs": 5},
     "strict": {
-        "regimes": ["held_out_compounds", "held_out_cells", "held_out_plates"],
+        "regimes": [
+            "held_out_compounds",
+            "held_out_cells",
+            "held_out_plates",
+            "held_out_compounds_and_cells",
+        ],
         "folds": 3,
         "repeats": 1,
         "heads": ["ridge"],
@@ -133,9 +138,9 @@ class PerturbationWorld:
         metadata = {"genes": json.dumps(genes)}
         pq.write_table(pa.table(columns).replace_schema_metadata(metadata), self.profiles)
 
-    def pair(self) -> None:
+    def pair(self, seed: int = 1) -> None:
         perturbation_pairs(
-            self.profiles, self.genes, json.dumps(self.settings), 1,
+            self.profiles, self.genes, json.dumps(self.settings), seed,
             self.treated, self.controls, self.store, self.samples,
         )  # fmt: skip
 

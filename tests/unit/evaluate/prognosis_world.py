@@ -21,6 +21,7 @@ SETTINGS = {
         "components": 16,
         "trees": 10,
         "heads": ["ridge_cox"],
+        "elastic_net_dimensions": 12,
     },
 }
 TEXT = json.dumps(SETTINGS)

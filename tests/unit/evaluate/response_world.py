@@ -35,6 +35,8 @@ def settings(**changes: object) -> str:
         "max_fit_rmse": None,
         "replicate_curves": "fail",
         "fingerprint_bits": 256,
+        "panel": None,
+        "single_targets": None,
         "legacy": {
             "folds": 5,
             "hidden": [32],
@@ -137,7 +139,9 @@ class ResponseWorld:
         }
 
 
-def plant(world: ResponseWorld, n_lines: int = 64, seed: int = 3) -> np.ndarray:
+def plant(
+    world: ResponseWorld, n_lines: int = 64, seed: int = 3, slope: float = SLOPE
+) -> np.ndarray:
     """Write lines whose vectors show what drugs act by; return those activities [n, LATENT].
 
     Every fourth line is a sister of the one before it, of the same patient; there are 8 lineages.
@@ -164,7 +168,7 @@ def plant(world: ResponseWorld, n_lines: int = 64, seed: int = 3) -> np.ndarray:
         level = rng.normal(2, 2)
         for version in ["one", "two"] if number == 0 else ["one"]:
             noise = rng.normal(0, NOISE, n_lines)
-            values = level + SLOPE * activity[:, TAILS.index(tail)] + noise
+            values = level + slope * activity[:, TAILS.index(tail)] + noise
             response += [
                 {"dataset": version, "screen_id": f"{version}:{number:02d}", "drug_id": drug}
                 | {"cell_line_id": name, "ln_ic50": float(value)}

@@ -11,7 +11,9 @@ import pytest
 from scipy import stats
 
 from bulkformer.errors import InputError
+from bulkformer.evaluate.comparison_sentences import plural
 from bulkformer.evaluate.comparisons import COMPARISONS, comparisons
+from bulkformer.evaluate.task import load_task
 from bulkformer.evaluate.units import UnitScores, write_units
 
 KINDS = {
@@ -21,6 +23,8 @@ KINDS = {
     "pca": "classical",
     "gene_mean": "baseline",
 }
+TASKS = ["imputation", "imputation_differential", "disease_annotation", "prognosis"]
+TASKS += ["drug_response", "perturbation", "gene_essentiality"]
 STUDIES = [f"GSE{i:02d}" for i in range(40)]
 PLACE = {"dataset": "corpus", "regime": "held_out_groups", "condition": "random 15%"}
 
@@ -104,6 +108,24 @@ def test_a_planted_difference_is_found_with_its_size_and_direction(found: pd.Dat
     assert of(found, "bulkformer_random")["verdict"] == "worse"
 
 
+def test_the_null_is_said_to_know_what_it_knows_under_the_protocol(found: pd.DataFrame) -> None:
+    row = of(found, "bulkformer", "null")
+    known = "knows the mean of each gene and nothing of the sample"
+    assert f"than gene_mean (which {known}) by mse skill" in row["sentence"]
+    assert row["opponent_rule"].endswith(known)
+    assert "which knows" not in of(found, "bulkformer")["sentence"]
+
+
+@pytest.mark.parametrize("protocol", ["legacy", "strict"])
+def test_every_task_says_of_its_null_what_it_knows(protocol: str) -> None:
+    for name in TASKS:
+        task = load_task(name)
+        assert task.null_knows[protocol].startswith("knows "), name
+    # Who knows the cancer of a patient is no ignorant opponent where cancers are pooled.
+    by_protocol = load_task("prognosis").null_knows
+    assert by_protocol["legacy"] != by_protocol["strict"]
+
+
 def test_models_that_do_not_differ_are_said_not_to_have_been_shown_to(found: pd.DataFrame) -> None:
     row = of(found, "pca")
     assert row["verdict"] == "no_difference_shown"
@@ -119,13 +141,33 @@ def test_numbers_are_those_of_scipy_on_the_same_pairs(found: pd.DataFrame) -> No
     assert row["value_opponent"] == pytest.approx(MODELS["gene_mean"][0].value.mean())
 
 
-def test_the_primary_family_is_corrected_by_holm_over_all_models(found: pd.DataFrame) -> None:
-    family = found[found["role"] == "reference"]
+def test_the_primary_family_is_of_foundation_models_in_the_declared_headline(
+    tmp_path: Path,
+) -> None:
+    def everywhere(mean: float, seed: int) -> list[UnitScores]:
+        here = skill(mean, seed)
+        return [here, replace(here, condition="random 50%"), replace(here, dataset="tcga")]
+
+    scores = {name: everywhere(mean, n) for n, (name, mean) in enumerate(VALUES.items())}
+    table = compare(tmp_path, scores, VALUES)
+    family = table[table["primary"]]
+    assert set(family["model"]) == {"bulkformer"}
+    assert set(family["condition"]) == {"random 15%"}
+    # One family a dataset and role: nothing else takes part in it.
+    assert set(family["n_family"]) == {1}
     assert set(family["correction"]) == {"holm"}
-    assert set(family["n_family"]) == {4}
-    assert family["primary"].all()
+    np.testing.assert_allclose(family["p_adjusted"], family["p_wilcoxon"])
+    assert set(table.loc[~table["primary"], "correction"]) == {"benjamini_hochberg"}
+
+
+def test_several_foundation_models_share_one_family_that_holm_corrects(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(KINDS, "pca", "foundation")
+    family = compare(tmp_path, MODELS, VALUES).query("primary and role == 'reference'")
+    assert set(family["model"]) == {"bulkformer", "pca"}
     least = family.sort_values("p_wilcoxon").iloc[0]
-    assert least["p_adjusted"] == pytest.approx(4 * least["p_wilcoxon"])
+    assert least["p_adjusted"] == pytest.approx(2 * least["p_wilcoxon"])
 
 
 def test_other_scores_are_corrected_by_benjamini_and_hochberg(tmp_path: Path) -> None:
@@ -175,6 +217,19 @@ def test_few_units_are_too_few_to_decide(tmp_path: Path) -> None:
     assert row["verdict"] == "too_few_units"
     assert np.isnan(row["p_adjusted"])
     assert row["sentence"].startswith("Too few to decide: bulkformer against ridge, mse skill on 4")
+
+
+def test_units_that_all_agree_and_cannot_outweigh_the_correction_are_too_few(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Six units reach p = 0.031 at best, which a second comparison of the family already doubles.
+    monkeypatch.setitem(KINDS, "bulkformer_random", "foundation")
+    scores = {name: [skill(0.1 * n, n, STUDIES[:6])] for n, name in enumerate(MODELS)}
+    row = of(compare(tmp_path, scores, VALUES | {"ridge": 0.9}), "bulkformer_random", "null")
+    assert row["p_wilcoxon"] == pytest.approx(2 / 2**6)
+    assert row["p_adjusted"] > 0.05
+    assert row["verdict"] == "too_few_units"
+    assert row["sentence"].startswith("Too few to decide")
 
 
 def test_what_a_model_had_seen_stands_in_the_sentence(tmp_path: Path) -> None:
@@ -231,3 +286,11 @@ def test_the_order_of_files_changes_no_byte(tmp_path: Path) -> None:
 def test_no_scores_of_units_make_an_empty_table(tmp_path: Path) -> None:
     empty = UnitScores(metric="mse_skill", unit_kind="study", unit=[], value=np.array([]), **PLACE)
     assert compare(tmp_path, {"ridge": [empty]}, VALUES).empty
+
+
+@pytest.mark.parametrize(
+    ("kind", "n", "words"),
+    [("study", 3, "studies"), ("patient", 1, "patient"), ("plates", 12, "plates")],
+)
+def test_units_are_named_as_a_reader_would(kind: str, n: int, words: str) -> None:
+    assert plural(kind, n) == words

@@ -2,15 +2,20 @@
 
 import json
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from annotation_world import predict
 from evaluate_world import World, annotation_settings, split_annotation
 
+from bulkformer.errors import InputError
 from bulkformer.evaluate.heads import HEADS
+from bulkformer.evaluate.splits import SCHEMA
 from bulkformer.evaluate.tasks import disease_annotation_fits as fits
 from bulkformer.evaluate.tasks.disease_annotation_samples import Samples
 
@@ -57,7 +62,8 @@ def test_permuted_labels_leave_a_study_its_shares_and_mix_studies_of_one_class()
     study = np.array(["GSE1"] * 40 + ["GSE2"] * 20 + ["GSE3"] * 20 + [None] * 20, dtype=object)
     labels = np.concatenate([np.arange(40) % 2, np.zeros(20), np.ones(20), np.ones(20)]).astype(int)
     samples = Samples(
-        sample_id=np.arange(100), group=study, study=study, labels=labels, bound=np.arange(100),
+        sample_id=np.arange(100), group=study, study=study, tissue=study, labels=labels,
+        bound=np.arange(100),
         classes=["a", "b"], path=Path("none"), row=np.arange(100),
     )  # fmt: skip
     found = fits.permute_labels(samples, seed=1, repeat=0).labels
@@ -93,3 +99,38 @@ def test_many_processes_say_what_one_says(planted: World, monkeypatch: pytest.Mo
     monkeypatch.setattr(fits, "WORTH_SHARING", 0)
     many = predict(planted, "legacy", text, heads, name="many", threads=2)
     assert one.read_bytes() == many.read_bytes()
+
+
+def test_fewer_processes_run_where_memory_is_short(
+    planted: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+    monkeypatch.setattr(fits, "WORTH_SHARING", 0)
+    monkeypatch.setattr(
+        fits, "ProcessPoolExecutor", lambda n, *_: asked.append(n) or ThreadPoolExecutor(1)
+    )
+    monkeypatch.setattr(fits, "bytes_of_a_fit", lambda n, d: 9 * 10**9)
+    text = annotation_settings()
+    split_annotation(planted, text)
+    for memory, n in ((32_000, 3), (64_000, 4), (8_000, None)):
+        asked.clear()
+        predict(planted, "legacy", text, ["majority"], threads=4, memory_mb=memory)
+        assert asked == ([n] if n else [])
+
+
+def test_a_fit_to_whole_transcriptomes_is_known_to_take_gigabytes() -> None:
+    assert 8e9 < fits.bytes_of_a_fit(12_500, 20_000) < 12e9
+    assert fits.bytes_of_a_fit(12_500, 640) < 1e9
+
+
+def test_repeats_of_other_samples_are_an_error_that_names_the_manifest(planted: World) -> None:
+    text = annotation_settings()
+    path = split_annotation(planted, text)
+    table = pd.read_parquet(path)
+    wrong = (table["protocol"] == "strict") & (table["repeat"] == 1)
+    first = table[wrong]["unit"].iloc[0]
+    table = table[~(wrong & (table["unit"] == first))]
+    pq.write_table(pa.Table.from_pandas(table, SCHEMA, preserve_index=False), path)
+    path.with_name(f"{path.name}.sha256").unlink(missing_ok=True)
+    with pytest.raises(InputError, match=r"split.parquet: .* repeat 1 holds other samples"):
+        predict(planted, "strict", text, ["majority"])

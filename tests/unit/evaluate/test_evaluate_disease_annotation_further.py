@@ -99,6 +99,7 @@ def test_a_probe_finds_the_study_in_vectors_that_carry_its_offset(planted: World
     found = value(probe, "balanced_accuracy", "pooled")
     assert found["value"] > 0.9
     assert (found["ci_unit"], found["n"]) == ("sample", 120)
+    assert value(probe, "balanced_accuracy_by_chance", "pooled")["value"] == pytest.approx(1 / 12)
     floor = score(planted, "strict", text, predict(planted, "strict", text, ["majority"]))
     chance = value(floor[floor["regime"] == "probe_study"], "balanced_accuracy", "pooled")
     assert chance["value"] == pytest.approx(1 / 12, abs=0.03)

@@ -1,5 +1,6 @@
 """Annotation: every number of the table, computed again from saved predictions by scikit-learn."""
 
+import json
 from collections.abc import Callable
 
 import numpy as np
@@ -8,6 +9,11 @@ import pytest
 from annotation_world import predict, score, value
 from evaluate_world import World, annotation_settings, split_annotation
 from sklearn import metrics as known
+
+from bulkformer.evaluate.statistics import Bootstrap
+from bulkformer.evaluate.task import Scoring, load_task, open_predictions
+
+KINDS = {("planted", "grouped_folds"): "study", ("planted", "few_shot"): "study"}
 
 
 def read(predictions: object) -> pd.DataFrame:
@@ -77,6 +83,31 @@ def test_areas_are_those_of_scikit_learn_averaged_over_folds_of_a_study(planted:
     assert found == pytest.approx(weighted(["fold"]), abs=1e-4)
     within = value(table, "within_study_disease_auc", "weighted")
     assert within["value"] == pytest.approx(weighted(["study_id", "fold"]), abs=1e-4)
+
+
+def test_every_study_with_cases_and_controls_is_a_unit_with_its_own_area(planted: World) -> None:
+    text = annotation_settings()
+    split_annotation(planted, text)
+    predictions = predict(planted, "strict", text, ["logistic_regression"])
+    scoring = Scoring("strict", json.loads(text), KINDS, Bootstrap(0, 1))
+    task = load_task("disease_annotation")
+    parts = list(task.units(open_predictions(predictions, task), scoring))
+    (of_studies,) = (part for part in parts if part.unit_kind == "study")
+    assert (of_studies.metric, of_studies.repeat) == ("within_study_disease_auc", None)
+    saved = read(predictions)
+    saved = saved[saved["regime"] == "grouped_folds"]
+    saved["likely"] = np.stack(saved["probabilities"])[:, 0].astype(np.float32).round(6)
+    expected = {}
+    for study, rows in saved.groupby("study_id"):
+        if rows["y_true"].nunique() == 2:  # a study lies in one strict fold of each repeat
+            areas = [
+                known.roc_auc_score(own["y_true"] == "asthma", own["likely"])
+                for _, own in rows.groupby("repeat")
+            ]
+            expected[study] = np.mean(areas)
+    assert len(expected) > 2
+    found = dict(zip(of_studies.unit, of_studies.value, strict=True))
+    assert found == pytest.approx(expected, abs=1e-4)
 
 
 def test_top_3_and_calibration_are_counted_as_defined(world: World) -> None:

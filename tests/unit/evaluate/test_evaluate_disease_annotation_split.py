@@ -37,6 +37,21 @@ def test_a_donor_with_many_tissues_lies_in_one_strict_fold(world: World) -> None
     assert set(table["group_kind"]) == {"donor"}
 
 
+@pytest.mark.parametrize("column", ["patient_id", "donor_id", "biosample"])
+def test_two_studies_of_one_person_lie_in_one_strict_fold(world: World, column: str) -> None:
+    studies = [f"GSE{i // 4:02d}" for i in range(48)]
+    person = [None] * 48
+    person[0] = person[47] = "the same"
+    labels = {"study_id": studies, "disease": ["a", "b"] * 24, column: person}
+    world.cohort("series", labels)
+    table = pd.read_parquet(split_annotation(world, annotation_settings()))
+    strict = table.query("protocol == 'strict' and regime == 'grouped_folds'")
+    study = dict(zip((f"series_{i:04d}" for i in range(48)), studies, strict=True))
+    groups = strict.groupby(strict["unit"].map(study))["group"].unique().explode()
+    assert groups["GSE11"] == groups["GSE00"] == "GSE00"
+    assert groups.nunique() == 11
+
+
 def test_a_disease_of_two_studies_is_dropped_and_said_so(
     world: World, capsys: pytest.CaptureFixture[str]
 ) -> None:

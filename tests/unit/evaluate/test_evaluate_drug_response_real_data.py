@@ -53,13 +53,15 @@ def test_the_drug_mean_pools_to_its_floor_and_knows_nothing_of_lines(world):
     assert value("drug_mean", "pearson", "pooled").value == pytest.approx(0.834, abs=0.005)
     assert value("drug_mean", "per_drug_pearson", "mean_over_groups").value == 0
     # What pooling out-of-fold means without deviations makes of nothing.
-    naive = value("drug_mean", "per_drug_raw_pearson", "mean_over_groups").value
+    naive = value("drug_mean", "per_drug_pearson_raw", "mean_over_groups").value
     assert -0.25 < naive < -0.05
 
     ridge = value("ridge", "per_drug_pearson", "mean_over_groups")
     assert 0.2 < ridge.low < ridge.value < ridge.high < 0.6
     pooled = value("ridge", "pearson", "pooled").value
     print(f"per-drug PCC of ridge {ridge}, pooled {pooled:.3f}, naive drug mean {naive:.3f}")
+    assert value("ridge", "interaction_pearson", "pooled").low > 0
+    assert value("drug_mean", "interaction_pearson", "pooled").value == 0
     # Much better lines by line, hardly better pooled.
     assert 0 < pooled - value("drug_mean", "pearson", "pooled").value < 0.06
 

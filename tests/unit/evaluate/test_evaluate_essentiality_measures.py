@@ -114,6 +114,34 @@ def test_three_ways_to_pool_folds_and_one_of_them_is_fair():
         assert (r == 0).all()
 
 
+def test_luck_of_one_fold_is_not_paid_for_by_the_others():
+    """A slope fitted to the other folds, on noise: folds pooled say less than nothing, folds
+    averaged say zero."""
+    rng = np.random.default_rng(6)
+    truth, x = rng.normal(size=(60, 4000)), rng.normal(size=(60, 1))
+    fold = np.arange(60) % 5
+    told = np.empty_like(truth)
+    for own in range(5):
+        others = fold != own
+        slope = np.mean((x[others] - x[others].mean()) * truth[others], axis=0)
+        told[~others] = slope * x[~others]
+    known = np.ones(truth.shape, dtype=bool)
+    truth, told = (essentiality.within_cells(each, known, fold) for each in (truth, told))
+    pooled = essentiality.per_gene_pearson(truth, told)
+    total = essentiality.FoldMean()
+    for own in range(5):
+        rows = fold == own
+        everyone = np.zeros(rows.sum(), dtype=int)
+        for genes, sums in essentiality.sums_by_group(truth[rows], told[rows], everyone, 1):
+            total.add(genes, sums[0], 4000)
+    averaged = total.mean()
+    error = averaged.std() / np.sqrt(4000)
+    assert pooled.mean() < -5 * error
+    assert abs(averaged.mean()) < 3 * error
+    units = (essentiality.unit_length(each, fold) for each in (truth, told))
+    assert np.einsum("ij,ij->j", *units) == pytest.approx(averaged, abs=1e-5)
+
+
 def test_gene_sets_are_told_by_spread_and_by_how_many_lines_need_a_gene():
     truth = np.zeros((20, 3), dtype=np.float32)
     truth[:, 0] = -1.2  # needed by all

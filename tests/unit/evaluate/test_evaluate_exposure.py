@@ -8,7 +8,13 @@ import pytest
 from evaluate_world import World
 
 from bulkformer.errors import InputError
-from bulkformer.evaluate.exposure import Ledger, exposure, rests_on_samples
+from bulkformer.evaluate.exposure import (
+    LEARNS_FROM,
+    WORST_FIRST,
+    Ledger,
+    exposure,
+    rests_on_samples,
+)
 
 MODELS = (
     '{"bulkformer": "trained", "untrained": "random", "pca": "fitted", "log_tpm": "none",'
@@ -234,3 +240,56 @@ def test_cell_lines_are_never_cleared_by_a_corpus_that_does_not_name_its_lines(
     # What learned from nothing has seen nothing; and patients have names of their own.
     assert states["lines", "untrained"] == states["lines", "raw"] == "clean"
     assert states["patients", "bulkformer"] == "clean"
+
+
+# What tasks test on: patients (annotation, prognosis, imputation), studies, lines, treated cells.
+TESTED = {
+    "patients": {"patient_id": ["P1", "P2"]},
+    "series": {"study_id": ["GSE7", "GSE8"]},
+    "lines": {"cell_line_id": ["ACH-1", "ACH-2"]},
+    "treated": {"cell_id": ["A375", "MCF7"]},
+}
+
+
+@pytest.fixture(scope="module")
+def models_table() -> pd.DataFrame:
+    table = Path(__file__).parents[3] / "config/models.tsv"
+    return pd.read_csv(table, sep="\t", keep_default_na=False).set_index("model")
+
+
+def test_every_model_has_one_of_four_states_in_every_cohort_and_held_out_part(
+    seen_world: World, models_table: pd.DataFrame
+) -> None:
+    for cohort, columns in TESTED.items():
+        seen_world.cohort(cohort, columns)
+    cohorts, path = ["corpus", *TESTED], seen_world.root / "exposure.parquet"
+    exposure(
+        seen_world.corpus, cohorts, [seen_world.samples(each) for each in cohorts],
+        json.dumps(models_table["weights"].to_dict()), path, summary_of(seen_world, "coexpression"),
+    )  # fmt: skip
+    rows = pd.read_parquet(path)
+    parts = [("corpus", "held_out_samples"), ("corpus", "held_out_groups")]
+    parts += [(cohort, "all_samples") for cohort in cohorts]
+    expected = {(model, *part) for model in models_table.index for part in parts}
+    assert set(rows[["model", "cohort", "regime"]].itertuples(index=False, name=None)) == expected
+    assert len(rows) == len(expected)
+    assert set(rows["exposure"]) <= set(WORST_FIRST)
+    assert rows["evidence"].str.len().min() > 0
+    # Learning inside the fold only is learning nothing from the corpus, on lines as on patients.
+    assert set(rows.loc[rows["weights"] == "none", "exposure"]) == {"clean"}
+    # A baseline of imputation learns from the corpus, and so do siblings of its held-out samples.
+    fitted = rows[rows["weights"] == "fitted"].groupby(["cohort", "regime"])["exposure"].unique()
+    assert fitted["corpus", "held_out_samples"].tolist() == ["seen_unlabelled"]
+    assert fitted["corpus", "held_out_groups"].tolist() == ["clean"]
+    assert fitted["lines", "all_samples"].tolist() == ["unknown"]
+
+
+def test_the_table_says_of_every_model_where_its_weights_come_from(
+    models_table: pd.DataFrame,
+) -> None:
+    assert set(models_table["weights"]) <= set(LEARNS_FROM)
+    in_the_fold = models_table["embedder"].isin(
+        ["log_tpm", "library_size", "visible_mean", "left_out"]
+    )
+    assert set(models_table.loc[in_the_fold, "weights"]) == {"none"}
+    assert (models_table.loc[~in_the_fold, "weights"] != "none").all()

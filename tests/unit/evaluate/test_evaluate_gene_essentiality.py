@@ -7,6 +7,10 @@ from essentiality_world import KINDS, Lines, read_predictions, value
 from sklearn.metrics import roc_auc_score
 
 from bulkformer.errors import InputError
+from bulkformer.evaluate.statistics import Bootstrap
+from bulkformer.evaluate.task import Scoring, load_task, open_predictions
+from bulkformer.evaluate.tasks.gene_essentiality_correlations import WITHIN, correlations
+from bulkformer.evaluate.tasks.gene_essentiality_matrices import read_arms
 from bulkformer.evaluate.units import read_units
 
 REGIMES = ("held_out_lines", "held_out_lineages", "held_out_genes")
@@ -26,10 +30,12 @@ def scored(world):
 
 def per_gene(world, head, regime="held_out_lines", metric="per_gene_pearson"):
     """Scores of single genes by kind."""
-    units = read_units(world.root / f"{head}_strict.units").to_pandas()
-    units = units[(units["metric"] == metric) & (units["regime"] == regime)]
-    kind = dict(zip(world.genes, world.kind, strict=True))
-    return units.groupby(units["unit"].map(kind), observed=True)["value"].mean()
+    file = open_predictions(world.root / f"{head}_strict.parquet", load_task("gene_essentiality"))
+    (arm,) = [each for each in read_arms(file) if each.regime == regime]
+    kinds = {("lines", regime): "gene" if regime == "held_out_genes" else "patient"}
+    scoring = Scoring("strict", world.settings, kinds, Bootstrap(0, 1))
+    found = pd.Series(correlations(arm, scoring, metric == WITHIN).observed, arm.genes)
+    return found.groupby(dict(zip(world.genes, world.kind, strict=True))).mean()
 
 
 def test_the_gene_mean_knows_nothing_of_a_line_and_pools_to_the_root_of_eta_squared(world, scored):
@@ -62,6 +68,24 @@ def test_a_planted_effect_of_the_own_gene_is_recovered(world, scored):
     assert row["ci_low"] > 0.1
 
 
+def test_folds_decide_where_lines_are_held_out_and_genes_where_genes_are(world, scored):
+    """Recomputed by hand: genes share the luck of the lines, so that they are no units."""
+    units = read_units(world.root / "ridge_strict.units").to_pandas()
+    units = units.astype({"regime": str, "unit_kind": str, "metric": str, "unit": str})
+    own = read_units(world.root / "own_expression_strict.units").to_pandas().astype(str)
+    assert set(own.loc[own["regime"] == "held_out_genes", "unit_kind"]) == {"gene"}
+    units = units[(units["metric"] == "per_gene_pearson") & (units["regime"] == "held_out_lines")]
+    assert set(units["unit_kind"]) == {"fold"}
+    rows = read_predictions(world.root / "ridge_strict.parquet")
+    rows = rows[rows["regime"] == "held_out_lines"]
+    cells = rows.groupby(["repeat", "fold", "target_id"])[["y_true", "y_pred"]]
+    r = cells.apply(lambda g: g["y_true"].corr(g["y_pred"]))
+    by_hand = r.groupby(level=[0, 1]).mean()
+    assert len(units) == len(by_hand) == 8
+    for row in units.itertuples():
+        assert row.value == pytest.approx(by_hand[row.repeat, int(row.unit)], abs=1e-5)
+
+
 def test_a_lineage_mean_says_nothing_within_a_lineage_or_of_a_new_one(world, scored):
     table = scored["lineage_mean"]
     assert per_gene(world, "lineage_mean")["lineage"] > 0.7
@@ -75,6 +99,44 @@ def test_effects_dealt_at_random_score_nothing(world, scored):
     assert set(kinds.index) == set(KINDS)
     row = value(scored["permuted_lines"], "per_gene_pearson")
     assert row["ci_low"] < 0 < row["ci_high"]
+
+
+def test_no_head_tells_lines_apart_where_effects_are_noise(tmp_path):
+    """Every regime and head, with effects that hang on nothing but the gene."""
+    world = Lines(tmp_path / "noise")
+    rng = np.random.default_rng(2)
+    shape = world.effects.shape
+    noise = rng.normal(-1, 0.5, shape[1]) + rng.normal(0, 0.3, shape)
+    world.write_dependency(noise.astype(np.float32))
+    asked = []
+    for head in ("ridge", "pca_ridge", "own_expression", "lineage_mean", "permuted_lines"):
+        table = world.score(world.predict(head))
+        for regime in table["regime"].unique():
+            for metric in ("per_gene_pearson", "within_lineage_pearson"):
+                over_genes = value(table, f"{metric}_over_genes", regime=regime)
+                width = over_genes["ci_high"] - over_genes["ci_low"]
+                assert abs(over_genes["value"]) <= 0.77 * width, (head, regime, metric)
+                asked.append((head, regime))
+    assert len(set(asked)) >= 11
+
+
+def test_slow_heads_are_asked_about_the_genes_that_differ_most_between_training_lines(world):
+    path = world.predict("elastic_net")
+    rows = read_predictions(path)
+    assert "held_out_genes" not in set(rows["regime"])
+    values = pd.DataFrame(
+        world.effects.astype("f8"), [f"S-{line}" for line in world.lines], world.genes
+    )
+    for _, own in rows.groupby(["regime", "repeat", "fold"], observed=True):
+        training = values.drop(index=own["sample_id"].unique())
+        spread = training.std(ddof=0).sort_values(ascending=False)
+        assert set(own["target_id"]) == set(spread.index[: world.settings["single_targets"]])
+    table = world.score(path)
+    row = value(table, "per_gene_pearson")
+    assert row["ci_low"] > 0.3
+    assert value(table, "tuning_trials", "fold_mean")["value"] == 6
+    asked = rows.loc[rows["regime"] == "held_out_lines", "target_id"].nunique()
+    assert row["gene_coverage"] == pytest.approx(asked / len(world.genes))
 
 
 def test_more_genes_are_above_a_threshold_than_by_chance_only_where_something_was_planted(scored):
@@ -105,11 +167,10 @@ def test_the_table_says_what_the_saved_predictions_say(world, scored):
     """Recomputed by hand: per gene, within folds, repeats averaged; AUROC by scikit-learn."""
     rows = read_predictions(world.root / "ridge_strict.parquet")
     rows = rows[rows["regime"] == "held_out_lines"]
-    cells = rows.groupby(["repeat", "target_id", "fold"])
-    rows["truth"] = rows["y_true"] - cells["y_true"].transform("mean")
-    rows["told"] = rows["y_pred"] - cells["y_pred"].transform("mean")
-    by_gene = rows.groupby(["repeat", "target_id"])
-    r = by_gene[["truth", "told"]].apply(lambda g: g["truth"].corr(g["told"]))
+    cells = rows.groupby(["repeat", "target_id", "fold"])[["y_true", "y_pred"]]
+    r, n = cells.apply(lambda g: g["y_true"].corr(g["y_pred"])), cells.size()
+    by_gene = ["repeat", "target_id"]
+    r = (r * n).groupby(by_gene).sum() / n.groupby(by_gene).sum()
     r = r.unstack("repeat").mean(axis=1)
     table = scored["ridge"]
     assert value(table, "per_gene_pearson")["value"] == pytest.approx(r.mean(), abs=1e-6)
@@ -165,7 +226,11 @@ def test_calls_in_place_of_scores_are_predicted_as_probabilities(tmp_path):
 def test_own_expression_of_vectors_that_are_no_expression_is_refused(world, tmp_path):
     other = Lines(tmp_path / "vectors", n=60)
     other.write_vectors("log_tpm", np.ones((60, 4)))
-    with pytest.raises(InputError, match="embedder log_tpm"):
+    with pytest.raises(InputError, match=r"70 genes, but vectors of log_tpm have 4"):
         other.predict("own_expression")
+    # As many numbers as there are genes are no expression yet.
+    other.write_vectors("log_tpm", np.ones((60, 70)))
+    with pytest.raises(InputError, match="embedder log_tpm"):
+        other.predict("own_expression", embedder="pca")
     with pytest.raises(InputError, match="unknown head 'own'"):
         other.predict("own")

@@ -39,6 +39,8 @@ class RealLines(Lines):
             "endpoint": "probability",
             "selective_sd": 0.3,
             "components": 50,
+            "single_targets": 20,
+            "trees": 30,
             "token_genes": None,
             "token_head": SETTINGS["token_head"],
             "legacy": {"folds": 10},
@@ -130,13 +132,26 @@ def test_lines_of_one_patient_are_one_group(world, development_data, tmp_path):
 
 
 def test_ridge_tells_lines_apart_and_the_gene_mean_does_not(world):
-    tables = {head: world.score(world.predict(head)) for head in ("ridge", "gene_effect_mean")}
+    heads = ("ridge", "gene_effect_mean", "own_expression")
+    tables = {head: world.score(world.predict(head)) for head in heads}
     mean, ridge = tables["gene_effect_mean"], tables["ridge"]
     assert value(mean, "per_gene_pearson")["value"] == 0
     assert value(mean, "dependency_auroc")["value"] == 0.5
     row = value(ridge, "per_gene_pearson", group="selective")
     assert row["ci_low"] > 0.02
     assert value(ridge, "dependency_auroc")["ci_low"] > 0.5
+    assert value(ridge, "per_gene_pearson_over_genes")["ci_low"] > 0
+    # A gene's own expression, known of one gene in three, tells its need of a few.
+    own = {
+        metric: value(tables["own_expression"], metric)
+        for metric in ("per_gene_pearson", "dependency_auroc")
+    }
+    assert 0 < own["per_gene_pearson"]["value"] < value(ridge, "per_gene_pearson")["value"]
+    assert own["dependency_auroc"]["value"] > 0.5
+    for head, table in tables.items():
+        for metric in ("per_gene_pearson", "dependency_auroc"):
+            row = value(table, metric)
+            print(f"{head} {metric} {row['value']:.3f} [{row['ci_low']:.3f}, {row['ci_high']:.3f}]")
     # The pooled correlation hardly knows the difference.
     pooled = [value(table, "pearson", "pooled")["value"] for table in (mean, ridge)]
     assert abs(pooled[1] - pooled[0]) < 0.02

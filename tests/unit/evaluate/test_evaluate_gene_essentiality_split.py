@@ -1,13 +1,15 @@
 """Lines of one patient, lines derived from one another and whole lineages are never parted."""
 
 import json
+from pathlib import Path
 
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from essentiality_world import LINEAGES, Lines
+from essentiality_world import LINEAGES, Lines, read_predictions
 
 from bulkformer.errors import InputError
+from bulkformer.evaluate.tasks import gene_essentiality_data
 
 
 @pytest.fixture(scope="module")
@@ -104,3 +106,33 @@ def test_a_cohort_without_known_lines_is_named(tmp_path):
     samples.assign(cell_line_id=None).to_parquet(tmp_path / "samples.parquet")
     with pytest.raises(InputError, match=r"samples\.parquet: none of its 40 samples"):
         _ = world.split
+
+
+def test_a_line_of_unknown_lineage_neither_trains_nor_is_tested_where_lineages_are_held_out(
+    tmp_path, capsys
+):
+    """It could be of the lineage that is held out: nothing of it may change a prediction."""
+    world = Lines(tmp_path, n=60)
+    world.lineage = world.lineage.astype(object)
+    world.lineage[[3, 17]] = None
+    world.write_lines()
+    unknown = {f"S-{world.lines[row]}" for row in (3, 17)}
+    manifest = pq.read_table(world.split).to_pandas()
+    assert not unknown & set(folds(manifest, "held_out_lineages").index)
+    assert unknown < set(folds(manifest, "held_out_lines").index)
+    assert "left out 2 of 60 cell lines, whose lineage is not known" in capsys.readouterr().err
+    before = read_predictions(world.predict("ridge"))
+    world.effects[[3, 17]] += 100
+    world.write_dependency(world.effects)
+    after = read_predictions(world.predict("ridge"))
+    told = [rows[rows["regime"] == "held_out_lineages"]["y_pred"] for rows in (before, after)]
+    assert told[0].tolist() == told[1].tolist()
+    told = [rows[rows["regime"] == "held_out_lines"]["y_pred"] for rows in (before, after)]
+    assert told[0].tolist() != told[1].tolist()
+
+
+def test_a_manifest_without_lines_is_named(world):
+    table = pq.read_table(world.split)
+    of_genes = table.filter([kind == "gene" for kind in table["group_kind"].to_pylist()])
+    with pytest.raises(InputError, match=r"folds\.parquet: holds no line"):
+        gene_essentiality_data.tested_lines(of_genes, Path("folds.parquet"))

@@ -8,8 +8,10 @@ from essentiality_world import Lines, read_predictions, value
 
 from bulkformer.embed.tokens import TokenStore, create_tokens
 from bulkformer.errors import InputError
+from bulkformer.evaluate.tasks import gene_essentiality_tokens as tokens_module
 from bulkformer.evaluate.tasks.gene_essentiality_tokens import (
     NetworkSettings,
+    TokenNetwork,
     TokenRows,
     fit_token_network,
     held_for_validation,
@@ -60,6 +62,32 @@ def test_tokens_and_effects_of_what_is_held_out_change_no_weight(tmp_path):
     for one, other in zip(first.network.parameters(), second.network.parameters(), strict=True):
         assert (one == other).all()
     np.testing.assert_array_equal(first.mean, second.mean)
+
+
+@pytest.mark.parametrize("by_genes", [False, True])
+def test_an_epoch_predicts_nothing_but_what_may_stop_it(tmp_path, monkeypatch, by_genes):
+    store, _, effects = write_tokens(tmp_path / "tokens.arrow")
+    rows = TokenRows(store, [f"s{line}" for line in range(30)], np.arange(20))
+    held = held_for_validation(np.arange(20 if by_genes else 30), 1)
+    validation = np.tile(held, (30, 1)) if by_genes else np.tile(held[:, None], 20)
+    predict, asked = TokenNetwork.predict, []
+
+    def noted(network, of):
+        asked.append((of.samples, of.genes.tolist()))
+        return predict(network, of)
+
+    monkeypatch.setattr(TokenNetwork, "predict", noted)
+    network = fit_token_network(rows, effects, validation, SETTINGS, 1)
+    lines, genes = (np.flatnonzero(validation.any(axis=axis)) for axis in (1, 0))
+    assert validation.sum() == len(lines) * len(genes) < 70
+    assert len(asked) <= SETTINGS.epochs
+    assert all(each == ([f"s{line}" for line in lines], genes.tolist()) for each in asked)
+    # What is told of a line does not hang on which others are asked, nor on how many at once.
+    monkeypatch.setattr(tokens_module, "CELLS_AT_ONCE", 17)
+    np.testing.assert_allclose(
+        predict(network, rows)[np.ix_(lines, genes)], predict(network, rows.take(lines, genes)),
+        atol=1e-6,
+    )  # fmt: skip
 
 
 def test_whole_groups_stop_the_training():

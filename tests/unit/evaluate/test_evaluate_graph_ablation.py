@@ -1,6 +1,7 @@
 """A graph is called better only if held-out groups show it and the luck of training does not."""
 
 import json
+from inspect import signature
 from pathlib import Path
 
 import numpy as np
@@ -18,11 +19,29 @@ from bulkformer.graph.edges import Edges, read_graph, symmetric, write_graph
 PLACE = {"dataset": "corpus", "regime": "held_out_groups", "condition": "random 15%"}
 
 
-def ablate(folder: Path, runs: list[tuple[str, float]], n: int = 30) -> pd.DataFrame:
-    """Compare runs (graph, skill), in this order, on `n` studies that all networks share."""
+def provenance(graph: str, repeat: int, **changes: object) -> dict:
+    """What a training writes of itself, as far as the comparison reads it."""
+    return {
+        "mode": "train", "model": {"dim": 32}, "parameters": 10, "revision": 1, "steps": 784,
+        "training_samples_sha256": "ab", "validation": {"every_steps": None},
+        "inputs": {"corpus": "cd", "genes": "ef", "graph": graph},
+        "training": {"epochs": 14, "seed": 42 + repeat}, "best_step": repeat, "graph": graph,
+    } | changes  # fmt: skip
+
+
+def ablate(
+    folder: Path,
+    runs: list[tuple[str, float]],
+    n: int = 30,
+    changed: dict[int, dict[str, object]] | None = None,
+) -> pd.DataFrame:
+    """Compare runs (graph, skill), in this order, on `n` studies that all networks share.
+
+    `changed` are keys of the provenance of single runs.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     study = np.random.default_rng(1).normal(0, 0.2, n)
-    units, metrics = [], []
+    units, metrics, records = [], [], []
     for number, (name, skill) in enumerate(runs):
         own = study + np.random.default_rng(number + 2).normal(skill, 0.01, n)
         names = [f"GSE{i:02d}" for i in range(n)]
@@ -33,8 +52,12 @@ def ablate(folder: Path, runs: list[tuple[str, float]], n: int = 30) -> pd.DataF
         metrics.append(folder / f"{number}.metrics")
         state = "seen_in_graph" if name == "coexpression" else "clean"
         pd.DataFrame([PLACE | {"exposure": state}]).to_parquet(metrics[-1])
-    path = folder / "ablation.parquet"
-    graph_ablation([name for name, _ in runs], units, metrics, "strict", 200, 999, 42, path)
+        repeat = sum(name == other for other, _ in runs[:number])
+        records.append(folder / f"{number}.json")
+        own_changes = (changed or {}).get(number, {})
+        records[-1].write_text(json.dumps(provenance(name, repeat, **own_changes)))
+    path, names = folder / "ablation.parquet", [name for name, _ in runs]
+    graph_ablation(names, units, metrics, records, "strict", 200, 999, 42, path)
     assert pq.read_schema(path).equals(ABLATION)
     return pd.read_parquet(path).set_index("graph")
 
@@ -82,6 +105,28 @@ def test_a_run_without_scores_is_an_error(tmp_path: Path) -> None:
         ablate(tmp_path, [("none", 0.1), ("string", 0.9)], n=0)
 
 
+TWICE = [("none", 0.3), ("none", 0.31), ("string", 0.4), ("string", 0.42)]
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("steps", 783),
+        ("training_samples_sha256", "other"),
+        ("model", {"dim": 64}),
+        ("training", {"epochs": 15, "seed": 43}),
+        ("training", {"epochs": 14, "seed": 42}),
+        ("inputs", {"corpus": "other", "genes": "ef", "graph": "string"}),
+    ],
+)
+def test_networks_that_differ_in_more_than_the_graph_are_not_compared(
+    tmp_path: Path, key: str, value: object
+) -> None:
+    # The last run is the second on its graph, and so has the second seed.
+    with pytest.raises(InputError, match=r"3\.json: .* but only the graph may differ"):
+        ablate(tmp_path, TWICE, changed={3: {key: value}})
+
+
 @pytest.fixture
 def no_graph(tmp_path: Path) -> Path:
     """Write a graph of five genes, and from it the one without edges."""
@@ -121,3 +166,22 @@ def test_without_edges_no_gene_hears_of_another_and_learning_still_works(no_grap
     heard.sum().backward()
     assert (h.grad == 0).all()
     assert layer.bias.grad.isfinite().all()
+
+
+def test_another_graph_leaves_first_weights_order_and_masks_of_a_seed_as_they_are(
+    no_graph: Path,
+) -> None:
+    pytest.importorskip("torch")
+    from bulkformer.model.variants import build, initialise_model
+    from bulkformer.pretrain.objective import MaskedSamples, planned_step
+
+    config = build({"dim": 8, "layers": 1, "heads": 2, "variant": "paper"}, 5)
+    edges = [read_graph(path, 5) for path in (no_graph, no_graph.with_stem("coexpression"))]
+    nothing, coexpression = (initialise_model(config, each, 42, 2.0) for each in edges)
+    other = initialise_model(config, edges[0], 43, 2.0)
+    weights = dict(nothing.named_parameters())
+    assert all((weights[name] == value).all() for name, value in coexpression.named_parameters())
+    assert any((weights[name] != value).any() for name, value in other.named_parameters())
+    # What a step learns from is planned from samples, settings, seed and number: no graph is asked.
+    assert set(signature(planned_step).parameters) == {"samples", "training", "seed", "number"}
+    assert set(signature(MaskedSamples).parameters) == {"samples", "seed"}

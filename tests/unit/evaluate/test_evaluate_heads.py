@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 from sklearn.decomposition import PCA
+from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
@@ -58,6 +59,7 @@ def test_same_rows_and_seed_give_the_same_head(name: str) -> None:
     [
         "pca_random_forest",
         "random_forest",
+        "forest_of_the_authors_2026",
         "logistic_regression",
         "linear_svm",
         "pca_logistic_regression",
@@ -180,6 +182,16 @@ def test_the_study_oracle_knows_studies_and_falls_back_to_class_shares() -> None
 def test_a_fold_with_one_class_predicts_it() -> None:
     single = dataclasses.replace(rows(), labels=np.full(60, 2))
     assert (predict(fit_head("logistic_regression", single, SETTINGS, 0), rows())[:, 2] == 1).all()
+
+
+def test_the_forest_of_the_authors_is_the_one_that_they_describe() -> None:
+    training, test = rows(n=300, signal=0.0), rows(n=40, seed=1)
+    head = fit_head("forest_of_the_authors_2026", training, SETTINGS, 7)
+    forest = RandomForestClassifier(
+        10, criterion="gini", max_depth=16, max_features="sqrt", min_samples_leaf=2,
+        bootstrap=True, random_state=7,
+    ).fit(training.vectors, training.labels)  # fmt: skip
+    assert (predict(head, test)[:, :3] == forest.predict_proba(test.vectors)).all()
 
 
 def test_an_unknown_head_is_named_with_the_known_ones() -> None:

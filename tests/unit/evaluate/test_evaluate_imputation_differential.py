@@ -17,8 +17,6 @@ from bulkformer.errors import InputError
 from bulkformer.evaluate.metrics import metrics
 from bulkformer.evaluate.tasks.imputation_counts import (
     check_counts,
-    differential_expression,
-    rebuilt_counts,
 )
 from bulkformer.evaluate.tasks.imputation_differential import imputation_differential
 from bulkformer.evaluate.tasks.imputation_differential_split import imputation_differential_split
@@ -108,7 +106,9 @@ def predict(world: World, model: str, settings: str = "{}") -> Path:
         model, model, settings, world.root / "split.parquet", world.root / "truth.parquet",
         world.genes, world.samples("external"), world.store("external"), counts_of(world),
         world.reference, json.dumps(SECTION), 42, 16, path,
-        weights=world.reference if model == "gene_mean" else world.root / f"{model}.safetensors",
+        weights={"gene_mean": world.reference, "left_out": None}.get(
+            model, world.root / f"{model}.safetensors"
+        ),
     )  # fmt: skip
     return path
 
@@ -116,7 +116,11 @@ def predict(world: World, model: str, settings: str = "{}") -> Path:
 @pytest.fixture(scope="module")
 def completed(clinic: World) -> dict[str, Path]:
     """{model: its predictions}"""
-    return {"gene_mean": predict(clinic, "gene_mean"), "pca": predict(clinic, "pca", COMPONENTS)}
+    return {
+        "gene_mean": predict(clinic, "gene_mean"),
+        "pca": predict(clinic, "pca", COMPONENTS),
+        "left_out": predict(clinic, "left_out"),
+    }
 
 
 def by_hand(counts: np.ndarray, classes: list[str]) -> pd.DataFrame:
@@ -167,44 +171,46 @@ def test_classes_are_drawn_once_a_patient_and_never_from_training(clinic: World)
         split(clinic, classes=["control", "cured"])
 
 
-def test_visible_counts_stay_and_true_values_come_back_as_true_counts() -> None:
-    rng = np.random.default_rng(2)
-    length = rng.uniform(500, 5000, 30)
-    counts = rng.poisson(200, (4, 30)).astype(float)
-    log_tpm = log_tpm_of(counts, length)
-    hidden = rng.random((4, 30)) < 0.4
-    rebuilt = rebuilt_counts(counts, log_tpm, hidden, log_tpm, length)
-    assert (rebuilt[~hidden] == counts[~hidden]).all()
-    np.testing.assert_allclose(rebuilt[hidden], counts[hidden], rtol=1e-3)
-    # A hidden count takes no part: another one there changes nothing.
-    other = np.where(hidden, 9e6, counts)
-    np.testing.assert_array_equal(rebuilt_counts(other, log_tpm, hidden, log_tpm, length), rebuilt)
-    below, above = (
-        rebuilt_counts(counts, log_tpm, hidden, np.full_like(log_tpm, value), length)
-        for value in (-1, 1000)
-    )
-    assert (below[hidden] == 0).all()
-    assert np.isfinite(above).all()  # a gene has no more than all transcripts
-
-
-def test_a_model_of_the_genes_recovers_calls_that_the_gene_mean_loses(clinic, completed) -> None:
+@pytest.fixture(scope="module")
+def scored(clinic: World, completed: dict[str, Path]) -> dict[str, tuple[pd.DataFrame, ...]]:
+    """{model: its metrics and the scores of its units}"""
+    weights = {"gene_mean": "fitted", "pca": "fitted", "left_out": "none"}
+    ledger = clinic.ledger(["corpus", "external"], json.dumps(weights))
     found = {}
-    ledger = clinic.ledger(["corpus", "external"], '{"gene_mean": "fitted", "pca": "fitted"}')
     for model, saved in completed.items():
-        path = clinic.root / f"metrics_{model}.parquet"
+        paths = [clinic.root / f"{kind}_{model}.parquet" for kind in ("metrics", "units")]
         metrics(
             "imputation_differential", "strict", model, saved, clinic.root / "split.parquet",
-            ledger, configuration(json.dumps(SECTION)), 50, 42, path,
+            ledger, configuration(json.dumps(SECTION)), 50, 42, *paths,
         )  # fmt: skip
-        table = pd.read_parquet(path)
+        found[model] = tuple(pd.read_parquet(path) for path in paths)
+    return found
+
+
+def test_a_model_of_the_genes_recovers_calls_that_the_gene_mean_loses(completed, scored) -> None:
+    found = {}
+    for model, (table, _) in scored.items():
         assert set(table["exposure"]) == {"clean"}
         found[model] = table.set_index(["condition", "metric"])["value"]
-        check_by_hand(pd.read_parquet(saved), table)
+        check_by_hand(pd.read_parquet(completed[model]), table)
     whole = {model: values["whole gene 30%"] for model, values in found.items()}
     assert whole["gene_mean"]["recall"] < 0.2
     assert whole["pca"]["recall"] > 0.8
     assert whole["pca"]["log2_fold_change_pearson"] > 0.9
     assert found["pca"]["random 30%", "f1"] >= found["gene_mean"]["random 30%", "f1"]
+
+
+def test_who_leaves_values_out_keeps_calls_on_what_is_left_and_calls_no_absent_gene(
+    completed, scored
+) -> None:
+    """What imputation adds is what it finds beyond this."""
+    table = scored["left_out"][0].set_index(["condition", "metric"])
+    assert table.loc[("whole gene 30%", "recall"), "value"] == 0
+    assert table.loc[("whole gene 30%", "f1"), "gene_coverage"] == 0
+    assert table.loc[("random 30%", "recall"), "value"] > 0.7
+    saved = pd.read_parquet(completed["left_out"]).set_index("condition")
+    assert saved.loc["whole gene 30%", ["y_pred", "padj_pred"]].isna().all(axis=None)
+    assert saved.loc["random 30%", "y_pred"].notna().mean() > 0.9
 
 
 def check_by_hand(saved: pd.DataFrame, table: pd.DataFrame) -> None:
@@ -229,7 +235,32 @@ def check_by_hand(saved: pd.DataFrame, table: pd.DataFrame) -> None:
             assert np.isnan(values["precision"])
         for method in ("pearson", "spearman"):
             expected = rows["y_true"].corr(rows["y_pred"], method=method)
-            assert values[f"log2_fold_change_{method}"] == pytest.approx(expected, abs=1e-9)
+            assert values[f"log2_fold_change_{method}"] == pytest.approx(
+                expected, abs=1e-9, nan_ok=True
+            )
+
+
+def test_models_are_compared_gene_by_gene_on_the_conclusion(completed, scored) -> None:
+    found = {}
+    for model, (table, units) in scored.items():
+        rows = pd.read_parquet(completed[model]).astype({"condition": str, "target_id": str})
+        values = table.set_index(["condition", "metric"])["value"]
+        for condition, own in rows.groupby("condition"):
+            true, told = (
+                np.where(own[padj] < 0.05, np.sign(own[change]), 0)
+                for change, padj in (("y_true", "padj_true"), ("y_pred", "padj_pred"))
+            )
+            part = units[units["condition"] == condition].astype({"unit": str})
+            by_gene = part[part["metric"] == "call_agreement"].set_index("unit")["value"]
+            expected = dict(zip(own["target_id"], (true == told).astype(float), strict=True))
+            assert by_gene.to_dict() == expected
+            for metric in ("call_agreement", "recall"):
+                mean = part.loc[part["metric"] == metric, "value"].mean()
+                assert values[condition, metric] == pytest.approx(mean)
+            found[model, condition] = by_gene
+    difference = found["pca", "whole gene 30%"] - found["gene_mean", "whole gene 30%"]
+    assert difference.notna().all()  # the same genes under both
+    assert difference.mean() > 0.1
 
 
 def test_only_genes_that_were_hidden_somewhere_count(completed) -> None:
@@ -246,11 +277,3 @@ def test_values_that_are_no_reads_are_refused(clinic: World, tmp_path: Path) -> 
     with pytest.raises(InputError, match=r"tpm.arrow: holds 'tpm', .* needs counts"):
         check_counts(tmp_path / "tpm.arrow")
     check_counts(counts_of(clinic))
-
-
-def test_the_same_counts_give_the_same_calls() -> None:
-    rng = np.random.default_rng(0)
-    counts = rng.poisson(rng.uniform(50, 500, 20), (8, 20))
-    genes, second = [f"g{i}" for i in range(20)], np.arange(8) >= 4
-    one, again = (differential_expression(counts, genes, second) for _ in range(2))
-    pd.testing.assert_frame_equal(one, again)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bulkformer.evaluate.statistics import Bootstrap
-from bulkformer.evaluate.tasks.imputation_genes import expression_deciles, quartiles
+from bulkformer.evaluate.tasks.imputation_genes import deciles, quartiles
 
 
 def test_quartiles_are_those_of_numpy_and_lie_in_their_intervals() -> None:
@@ -41,7 +41,7 @@ def test_deciles_go_from_silent_to_strongly_expressed_genes() -> None:
     mean = np.random.default_rng(2).permutation(100).astype(float)
     values = mean / 100
     values[mean == 99] = np.nan
-    parts = expression_deciles(values, mean)
+    parts = deciles(values, mean)
     assert list(parts) == [f"{i:02d}" for i in range(1, 11)]
     assert [len(part) for part in parts.values()] == [10] * 9 + [9]
     assert np.allclose(np.concatenate(list(parts.values())), np.arange(99) / 100)

@@ -120,11 +120,18 @@ def test_scores_of_genes_samples_and_deciles_are_those_of_the_saved_predictions(
         for key, value in expected.items():
             assert overall[key] == pytest.approx(value, abs=1e-6), (condition, key)
 
-        level = own.groupby("target_id")["y_reference"].first()[genes.index]
-        deciles = table[table["group_kind"] == "expression_decile"].set_index("group")["value"]
-        parts = np.array_split(genes[level.sort_values(kind="stable").index].to_numpy(), 10)
-        for number, part in enumerate((part for part in parts if len(part)), start=1):
-            assert deciles[f"{number:02d}"] == pytest.approx(part.mean(), abs=1e-6)
+        corpus = pd.read_parquet(masked_world.corpus)
+        store = ExpressionStore(masked_world.store("corpus"))
+        training = store.read(store.rows(corpus.loc[corpus["split"] == "train", "sample_id"]))
+        for kind, level in (
+            ("expression_decile", training.mean(axis=0, dtype=float)),
+            ("variance_decile", training.std(axis=0, dtype=float)),
+        ):
+            level = pd.Series(level, index=masked_world.gene_ids)[genes.index]
+            deciles = table[table["group_kind"] == kind].set_index("group")["value"]
+            parts = np.array_split(genes[level.sort_values(kind="stable").index].to_numpy(), 10)
+            for number, part in enumerate((part for part in parts if len(part)), start=1):
+                assert deciles[f"{number:02d}"] == pytest.approx(part.mean(), abs=1e-6)
 
 
 def test_pooled_measures_come_last(masked_world: World) -> None:

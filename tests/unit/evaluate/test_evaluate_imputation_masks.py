@@ -112,6 +112,9 @@ def test_random_masks_are_repeated_and_the_others_drawn_once() -> None:
         ("whole gene 50%", 1),
         ("panel 3 genes", 1),
     ]
+    further = plan(["random", "whole_gene"], [0.05, 0.15, 0.5], 10, None, 3)
+    assert [mask.repeats for mask in further] == [3, 10, 3, 1, 1, 1]
+    assert [mask.repeats for mask in plan(["random"], [0.05, 0.15], 1, None, 3)] == [1, 1]
     with pytest.raises(InputError, match=r"'dropout' is unknown; known are random, whole_gene"):
         plan(["dropout"], [0.1], 1, None)
     with pytest.raises(InputError, match="no panel is given"):

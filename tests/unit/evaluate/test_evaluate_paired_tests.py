@@ -31,19 +31,43 @@ def test_sign_flips_of_few_units_are_all_tried_and_agree_with_scipy() -> None:
         expected = stats.permutation_test(
             (values,), np.mean, permutation_type="samples", n_resamples=np.inf
         ).pvalue
-        assert TESTER.sign_flip(values) == pytest.approx(expected)
+        assert TESTER.sign_flip(values[None]) == pytest.approx(expected)
 
 
 def test_sign_flips_of_many_units_come_near_the_t_test_and_are_never_zero() -> None:
     near = differences(300, 0.1, 3)
-    assert TESTER.sign_flip(near) == pytest.approx(stats.ttest_1samp(near, 0).pvalue, abs=0.03)
-    assert TESTER.sign_flip(differences(300, 5)) == 1 / 5000
+    p = TESTER.sign_flip(np.stack([near, differences(300, 5)]))
+    assert p[0] == pytest.approx(stats.ttest_1samp(near, 0).pvalue, abs=0.03)
+    assert p[1] == 1 / 5000
 
 
 def test_the_signed_rank_test_is_that_of_scipy_and_no_difference_at_all_has_p_1() -> None:
     values = differences(25, 0.4)
-    assert wilcoxon(values) == pytest.approx(stats.wilcoxon(values).pvalue)
-    assert wilcoxon(np.zeros(12)) == 1.0
+    assert wilcoxon(np.stack([values, np.zeros(25)])) == pytest.approx(
+        [stats.wilcoxon(values).pvalue, 1.0]
+    )
+
+
+@pytest.mark.parametrize("n", [6, 30, 60])
+def test_a_row_is_tested_as_scipy_tests_it_alone_whatever_ties_are_in_others(n: int) -> None:
+    clean = np.stack([differences(n, 0.3, seed) for seed in range(3)])
+    tied, with_zeros = np.round(clean, 1), np.where(clean > 0.5, 0, clean)
+    tied[:, 1] = tied[:, 0]
+    rows = np.concatenate([clean, tied, with_zeros])
+    alone = [stats.wilcoxon(row, zero_method="zsplit").pvalue for row in rows]
+    np.testing.assert_allclose(wilcoxon(rows), alone)
+
+
+def test_a_test_does_not_depend_on_those_that_are_made_with_it() -> None:
+    values = [differences(n, 0.2, n + k) for k in range(4) for n in (4, 8, 40)]
+    for alone, together in zip(values, TESTER.each_over_units(values), strict=True):
+        expected, found = TESTER.over_units(alone), together
+        assert found.p_wilcoxon == expected.p_wilcoxon
+        assert found.p_sign_flip == expected.p_sign_flip
+        assert found.median == expected.median
+        assert found.mean.value == expected.mean.value
+        if expected.mean.low is not None:
+            assert found.mean.low == pytest.approx(expected.mean.low, rel=1e-5)
 
 
 def test_folds_are_tested_with_the_corrected_variance_and_not_as_if_independent() -> None:
@@ -76,6 +100,15 @@ def test_too_few_units_decide_nothing_however_far_apart_the_models_are() -> None
 def test_a_false_alarm_is_as_rare_as_announced_where_nothing_differs() -> None:
     alarms = [TESTER.over_units(differences(40, 0, seed)).p_sign_flip < 0.05 for seed in range(300)]
     assert 0.01 < np.mean(alarms) < 0.10
+
+
+def test_units_all_point_one_way_only_if_no_p_could_be_less() -> None:
+    apart = np.arange(1, 9) / 10
+    assert TESTER.over_units(apart).all_one_way
+    assert not TESTER.over_units(np.append(apart[:-1], -0.9)).all_one_way
+    assert not TESTER.over_units(apart[:4]).all_one_way
+    # More units than a double has powers of two.
+    assert not TESTER.over_units(differences(1500, 0.01)).all_one_way
 
 
 def test_a_tie_is_half_a_win() -> None:

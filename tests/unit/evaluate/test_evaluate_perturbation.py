@@ -54,7 +54,7 @@ def test_the_truth_scores_one_on_every_metric(planted, protocol):
     for regime in set(scores["regime"]):
         values = overall(scores, regime)
         assert values.pop("mae") == 0
-        assert len(values) == 10
+        assert len(values) == 11
         assert values == pytest.approx(dict.fromkeys(values, 1.0), abs=1e-6)
 
 
@@ -196,7 +196,7 @@ def test_scores_come_by_strength_of_response_and_by_controls(planted):
     rows = scores[(scores["metric"] == PRIMARY) & (scores["regime"] == "held_out_cells")]
     by = rows.dropna(subset="group").groupby("group_kind")["group"].agg(list).to_dict()
     assert by == {"response_strength": ["middle", "strong", "weak"], "controls": ["plate"]}
-    assert rows["ci_unit"].unique().tolist() == ["cell"]
+    assert rows["ci_unit"].unique().tolist() == ["cell and compound"]
 
 
 def test_the_schema_names_the_genes_of_the_values(planted):
@@ -211,5 +211,30 @@ def test_the_same_inputs_give_the_same_bytes(planted):
 
 
 def test_an_unknown_head_is_named_with_the_known_ones(planted):
-    with pytest.raises(InputError, match="unknown head 'oracle'; known are no_change, mean_delta"):
+    with pytest.raises(
+        InputError, match="unknown head 'oracle'; known are no_change, training_profile"
+    ):
         planted.predict("oracle")
+
+
+def test_a_profile_of_the_manifest_that_is_not_there_is_named_with_its_file(tmp_path):
+    world = PerturbationWorld(tmp_path / "lost").ready(Wells(n_cells=3, n_plates=2))
+    kept = pq.read_table(world.treated)
+    lost = kept["profile_id"][0].as_py()
+    pq.write_table(kept.slice(1), world.treated)
+    with pytest.raises(InputError, match=rf"manifest\.parquet: 1 profiles, first '{lost}'"):
+        world.predict("no_change")
+
+
+def test_a_ridge_on_the_compound_alone_says_the_same_in_every_line(planted):
+    """Intensities have no library size; that is the control in its place."""
+    saved = pq.read_table(planted.predict("compound_ridge")).to_pandas()
+    saved = saved[saved["regime"] == "held_out_compounds"]
+    told = np.stack(saved["y_pred"])
+    for _, rows in saved.assign(row=range(len(saved))).groupby(
+        ["compound", "time_h"], observed=True
+    ):
+        own = told[rows["row"]]
+        assert rows["cell_id"].nunique() > 1
+        np.testing.assert_allclose(own, np.broadcast_to(own[0], own.shape), atol=1e-6)
+    assert overall(planted.score("compound_ridge"), "held_out_cells")[PRIMARY] > 0.5

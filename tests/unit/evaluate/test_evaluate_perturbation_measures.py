@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from scipy.stats import pearsonr, spearmanr
+from scipy.stats import energy_distance, pearsonr, spearmanr
 from sklearn.metrics import average_precision_score
 
 from bulkformer.evaluate import perturbation_measures as measures
@@ -80,7 +80,8 @@ def test_a_constant_prediction_knows_nothing(rows):
     nothing = np.full_like(truth, 3.7)
     place, compound = np.zeros(6, int), np.arange(6)
     assert (measures.pearson_rows(truth, nothing) == 0).all()
-    assert measures.signed_average_precision(truth, nothing, K) == pytest.approx(K / 90)
+    chance = measures.chance_precision(90, K)
+    assert measures.signed_average_precision(truth, nothing, K) == pytest.approx(chance)
     assert (measures.retrieval(truth, nothing, place, compound) == 0.5).all()
     assert (measures.error_skill(truth, 0 * truth) == 0).all()
     assert (measures.weighted_error_skill(truth, 0 * truth) == 0).all()
@@ -119,3 +120,26 @@ def test_a_prediction_that_resembles_another_compound_more_loses_to_it():
     truth = np.eye(3, 9)
     found = measures.retrieval(truth, truth[[1, 0, 2]], np.zeros(3, int), np.arange(3))
     assert found.tolist() == [0.25, 0.25, 1.0]  # beaten by one, equal with the other
+
+
+def test_chance_is_what_random_orders_score_on_average():
+    rng = np.random.default_rng(1)
+    truth, told = rng.normal(size=(2, 4000, 40))
+    found = measures.signed_average_precision(truth, told, 5)
+    assert found.mean() == pytest.approx(measures.chance_precision(40, 5), abs=0.005)
+
+
+def test_energy_skill_is_that_of_scipy_in_one_dimension_and_minds_the_spread():
+    rng = np.random.default_rng(2)
+    truth, told = rng.normal(1, 1, (6, 1)), rng.normal(1, 1, (6, 1))
+    codes = np.array([0, 0, 0, 0, 0, 1])  # the last has no replicate
+    found = measures.energy_skill(truth, told, codes)
+    own, other = truth[:5, 0], told[:5, 0]
+    expected = 1 - (energy_distance(own, other) / energy_distance(own, [0])) ** 2
+    np.testing.assert_allclose(found[:5], expected)
+    assert np.isnan(found[5])
+    mean = np.tile(truth[:5].mean(axis=0), (5, 1))
+    at_mean = measures.energy_skill(truth[:5], mean, codes[:5])
+    assert (at_mean < 1).all()
+    np.testing.assert_allclose(measures.energy_skill(truth, truth, codes)[:5], 1)
+    np.testing.assert_allclose(measures.energy_skill(truth, 0 * truth, codes)[:5], 0, atol=1e-12)

@@ -6,7 +6,8 @@ import pytest
 from perturbation_world import PerturbationWorld, Wells
 
 from bulkformer.errors import InputError
-from bulkformer.evaluate.tasks.perturbation_pairs import pair_with_controls
+from bulkformer.evaluate.tasks import perturbation_pairs
+from bulkformer.evaluate.tasks.perturbation_controls import pair_with_controls
 from bulkformer.expression.store import ExpressionStore
 
 
@@ -123,6 +124,63 @@ def test_a_limit_draws_whole_compounds(world, wells):
     world.pair()
     sizes = pd.read_parquet(world.treated)["compound"].value_counts()
     assert sizes.tolist() == [6, 6, 6]
+
+
+def test_only_profiles_that_were_drawn_and_their_controls_are_kept_in_memory(
+    world, wells, monkeypatch
+):
+    monkeypatch.setattr(perturbation_pairs, "ROWS_AT_A_TIME", 7)
+    world.settings["max_profiles"] = 20
+    world.write(wells.table(), wells.levels)
+    kept = []
+    read = perturbation_pairs._read_values
+
+    def noted(*asked):
+        kept.append(read(*asked))
+        return kept[-1]
+
+    monkeypatch.setattr(perturbation_pairs, "_read_values", noted)
+    world.pair()
+    n_controls = int((wells.table()["kind"] == "control").sum())
+    assert len(kept[0].values) == 18 + n_controls
+    treated = pd.read_parquet(world.treated).set_index("profile_id")["values"]
+    expected = dict(zip(wells.table()["profile_id"], wells.levels, strict=True))
+    for profile, values in treated.items():
+        np.testing.assert_allclose(values, expected[profile], rtol=1e-6)
+
+
+def test_a_limit_favours_no_compound_for_having_few_profiles(world, wells):
+    """Half of the compounds have one profile only: in the mean they are half of those drawn."""
+    table = wells.table()
+    names = sorted(set(table.loc[table["kind"] == "treated", "perturbagen"]))
+    rare = set(names[::2])
+    spare = table["perturbagen"].isin(rare) & (table["plate"] != "P00")
+    table, levels = table[~spare].reset_index(drop=True), wells.levels[~spare.to_numpy()]
+    world.settings["max_profiles"] = 17
+    world.write(table, levels)
+    drawn = []
+    for seed in range(20):
+        world.pair(seed)
+        found = set(pd.read_parquet(world.treated)["perturbagen"])
+        drawn.append((len(found & rare), len(found)))
+    few, all_drawn = np.sum(drawn, axis=0)
+    assert few / all_drawn < 0.65
+
+
+def test_a_limit_below_one_compound_is_refused(world, wells):
+    world.settings["max_profiles"] = 5
+    world.write(wells.table(), wells.levels)
+    with pytest.raises(InputError, match="max_profiles: 5 is less than the 6 profiles"):
+        world.pair()
+
+
+def test_what_is_no_smiles_is_named_with_its_file_compound_and_profile(world, wells):
+    table = wells.table()
+    table.loc[table["perturbagen"] == "drug-3", "smiles"] = "C1CC("
+    world.write(table, wells.levels)
+    named = r"profiles\.parquet: profile 'P00:W\d+', compound 'drug-3': 'C1CC\(' is no SMILES"
+    with pytest.raises(InputError, match=named):
+        world.pair()
 
 
 def test_compounds_without_structure_are_left_out_and_counted(world, wells, capsys):

@@ -2,10 +2,14 @@
 
 import numpy as np
 import pandas as pd
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 from perturbation_world import PerturbationWorld, Wells
 
 from bulkformer.errors import InputError
+from bulkformer.evaluate.tasks.perturbation import _folds
+from bulkformer.evaluate.tasks.perturbation_profiles import read_profiles
 
 
 @pytest.fixture
@@ -73,6 +77,32 @@ def test_plates_that_share_controls_are_in_one_fold(world):
 def test_without_plates_profiles_go_with_those_that_share_their_controls(world):
     rewrite(world, plate=None, control_plates="", control_set=lambda t: t["cell_id"])
     assert (folds(world, "held_out_plates", "cell_id") == 1).all()
+
+
+def test_where_both_are_held_out_no_compound_and_no_line_of_a_test_profile_trains(world):
+    world.settings["strict"] |= {"regimes": ["held_out_compounds_and_cells"], "repeats": 2}
+    manifest = world.split()
+    rows = manifest[manifest["protocol"] == "strict"].set_index("unit")
+    treated = pd.read_parquet(world.treated).set_index("profile_id")
+    tested = rows[rows["role"] == "test"]
+    assert set(tested["fold"]) == {0, 1, 2}
+    assert set(rows.loc[rows["role"] == "train", "fold"]) == {3}
+    profiles, found = read_profiles(world.treated, world.controls, None, False), 0
+    for fold in _folds(
+        world.manifest,
+        pq.read_table(world.manifest).filter(pc.field("protocol") == "strict"),
+        profiles,
+    ):
+        names = np.array(profiles.table["profile_id"])
+        test, train = (treated.loc[names[own]] for own in (fold.test, fold.train))
+        assert len(train) >= len(test) > 0
+        for column in ("cell_id", "compound", "scaffold"):
+            assert not set(test[column]) & set(train[column])
+            # Inner folds hold out families, not pairs.
+        inner = pd.Series(fold.groups).groupby(train["scaffold"].to_numpy()).nunique()
+        assert (inner == 1).all()
+        found += 1
+    assert found == 6
 
 
 def test_a_regime_with_one_group_is_left_out_and_named(world, capsys):

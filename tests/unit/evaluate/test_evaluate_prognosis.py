@@ -8,13 +8,13 @@ import pandas as pd
 import pytest
 from prognosis_world import SETTINGS, TEXT, Clinic, value
 from sklearn.metrics import average_precision_score, roc_auc_score
-from sksurv.metrics import concordance_index_censored, concordance_index_ipcw
-from sksurv.nonparametric import CensoringDistributionEstimator
+from sksurv.metrics import concordance_index_censored
 
 from bulkformer.errors import InputError
-from bulkformer.evaluate.survival_cox import as_outcome
 from bulkformer.evaluate.task import load_task
 from bulkformer.evaluate.tasks import prognosis as step
+from bulkformer.evaluate.tasks import prognosis_curves as curves
+from bulkformer.evaluate.tasks.prognosis_repeats import read_repeats
 from bulkformer.files import write_table
 
 
@@ -53,8 +53,8 @@ def test_the_planted_hazard_is_found_within_its_interval(clinic, strict):
     with_age = clinic.score("strict", clinic.predict("strict", "clinical_and_vectors"))
     both = value(with_age, "within_cancer_c_index")
     assert both["ci_low"] < ceiling(clinic) < both["ci_high"] + 0.03
-    gain = value(with_age, "within_cancer_c_index_gain_over_clinical")
-    assert gain["ci_low"] > 0
+    for measure in ("c_index", "log_likelihood"):
+        assert value(with_age, f"within_cancer_{measure}_gain_over_clinical")["ci_low"] > 0
     assert value(strict, "integrated_brier_skill", "pooled")["ci_low"] > 0
     assert value(strict, "d_calibration_p_value", "pooled", repeat=0)["value"] > 0.01
 
@@ -78,6 +78,29 @@ def test_exchanged_outcomes_leave_the_cancer_and_nothing_within_it(clinic):
     saved = pd.read_parquet(path).query("repeat == 0").sort_values("sample_id")
     assert sorted(saved["time"]) == sorted(clinic.time)
     assert (saved["time"].to_numpy() != clinic.time).mean() > 0.9
+
+
+def test_curves_that_cross_are_compared_on_the_day_of_each_event(clinic, strict):
+    table = clinic.score("strict", clinic.predict("strict", "random_survival_forest"))
+    by_day = value(table, "within_cancer_antolini_concordance")
+    assert 0.5 < by_day["ci_low"] < by_day["value"] < by_day["ci_high"]
+    by_risk = value(table, "within_cancer_c_index")["value"]
+    assert by_day["value"] != by_risk
+    assert by_day["value"] == pytest.approx(by_risk, abs=0.05)
+    # Curves of a Cox regression never cross: there it would be Harrell's once more.
+    assert "within_cancer_antolini_concordance" not in set(strict["metric"])
+
+
+def test_curves_are_straight_between_horizons_and_stay_at_their_end(clinic, predictions):
+    repeats, _ = read_repeats(load_predictions(predictions))
+    fold = next(repeats[0].folds())
+    grid, rows = repeats[0].horizons[int(repeats[0].fold[fold.rows[0]])], fold.rows
+    days = np.array([grid[0] / 2, grid[3], (grid[3] + grid[4]) / 2, grid[-1] + 900])
+    told = np.stack([repeats[0].survival[row] for row in rows])
+    expected = [
+        [np.interp(day, np.append(0, grid), np.append(1.0, one)) for one in told] for day in days
+    ]
+    np.testing.assert_allclose(curves.on_days(fold, rows, days), expected)
 
 
 def test_legacy_tells_the_dead_from_the_living(clinic):
@@ -119,76 +142,16 @@ def load_predictions(path):
     return pq.read_table(path)
 
 
-def test_numbers_are_those_of_the_saved_predictions(predictions, strict):
-    saved = pd.read_parquet(predictions)
-    by_repeat = {"within": [], "brier": [], "uno": []}
-    for _, rows in saved.groupby("repeat"):
-        earned = comparable = 0
-        brier, uno = [], []
-        for fold, test in rows.groupby("fold"):
-            for _, own in test.groupby("stratum", observed=True):
-                event, time = own["event"].to_numpy() == 1, own["time"].to_numpy()
-                risk = own["y_pred"].to_numpy()
-                pairs = concordance_index_censored(event, time, risk, tied_tol=0)
-                earned += pairs[1] + 0.5 * pairs[3]
-                comparable += pairs[1] + pairs[2] + pairs[3]
-            rest = rows[rows["fold"] != fold]
-            train = as_outcome(rest["time"], rest["event"] == 1)
-            told = as_outcome(test["time"], test["event"] == 1)
-            horizons = np.array(json.loads(test["horizons"].iloc[0]))
-            usable = horizons < rest.loc[rest["event"] == 1, "time"].max()
-            survival = np.stack(test["survival"])[:, usable]
-            assert usable.sum() > 15
-            brier.append(brier_by_hand(train, told, survival, horizons[usable]))
-            risk = test["y_pred"].to_numpy().astype(float)
-            uno.append(concordance_index_ipcw(train, told, risk, tau=horizons[usable][-1])[0])
-        by_repeat["within"].append(earned / comparable)
-        weights = rows.groupby("fold").size()
-        by_repeat["brier"].append(np.average(brier, weights=weights))
-        by_repeat["uno"].append(uno)
-    found = value(strict, "within_cancer_c_index")["value"]
-    assert found == pytest.approx(np.mean(by_repeat["within"]), abs=1e-9)
-    found = value(strict, "integrated_brier_score", "pooled")["value"]
-    assert found == pytest.approx(np.mean(by_repeat["brier"]), abs=1e-6)
-    # Folds weigh as their pairs do, so that the mean over folds is near and inside their range.
-    found = value(strict, "uno_c_index")["value"]
-    assert min(map(min, by_repeat["uno"])) < found < max(map(max, by_repeat["uno"]))
-
-
-def brier_by_hand(train, test, survival, horizons):
-    """Integrated Brier score by the formula of Graf et al., weights by scikit-survival.
-
-    Its own function refuses horizons outside the follow-up of a small test fold.
-    """
-    followed = CensoringDistributionEstimator().fit(train).predict_proba
-    scores = []
-    for horizon, told in zip(horizons, survival.T, strict=True):
-        dead = test["event"] & (test["time"] <= horizon)
-        alive = test["time"] > horizon
-        errors = np.where(alive, (1 - told) ** 2 / followed(np.array([horizon])), 0.0)
-        if dead.any():
-            errors[dead] = told[dead] ** 2 / followed(test["time"][dead])
-        scores.append(errors.mean())
-    return np.trapezoid(scores, horizons) / (horizons[-1] - horizons[0])
-
-
-def test_cancers_stand_alone_and_those_with_few_events_say_so(clinic, strict):
-    rows = strict[strict["group_kind"] == "cancer_type"].set_index("group")
-    assert list(rows.index) == ["BRCA", "STAD", "UVM"]
-    events = pd.Series(clinic.event).groupby(clinic.cancer).sum()
-    few = rows["condition"].eq("fewer_than_20_events")
-    pd.testing.assert_series_equal(few, events < 20, check_names=False)
-    mean = value(strict, "within_cancer_c_index", "mean_over_groups")
-    assert mean["value"] == pytest.approx(rows.loc[~few, "value"].mean(), abs=0.01)
-    assert mean["n_groups"] == (~few).sum()
-
-
-def test_units_of_comparison_are_folds_and_cancers(predictions, strict):
-    units = pd.read_parquet(predictions.with_suffix(".units"))
-    assert len(units[units["unit_kind"] == "fold"]) == 4 * 2
-    cancers = units[units["unit_kind"] == "cancer_type"].set_index("unit")["value"]
-    for cancer, score in cancers.items():
-        assert score == value(strict, "within_cancer_c_index", group=cancer)["value"]
+def test_repeats_that_hold_other_patients_are_named_with_their_file(tmp_path):
+    clinic = Clinic(tmp_path / "results", n=60)
+    folds = clinic.freeze()
+    table = load_predictions(clinic.split)
+    gone = (folds["unit"] == "patients_0007") & (folds["repeat"] == 1)
+    write_table(clinic.split, table.filter((~gone).to_list()))
+    clinic.split.with_name(f"{clinic.split.name}.sha256").unlink()
+    message = "split.parquet: repeat 1 holds other samples .* such as 'patients_0007'"
+    with pytest.raises(InputError, match=message):
+        clinic.predict("strict", "cancer_type")
 
 
 def test_noise_in_place_of_test_rows_leaves_all_that_was_fitted_identical(tmp_path, monkeypatch):
@@ -203,7 +166,7 @@ def test_noise_in_place_of_test_rows_leaves_all_that_was_fitted_identical(tmp_pa
 
     fit_survival_head = step.fit_survival_head
     monkeypatch.setattr(step, "fit_survival_head", keep)
-    heads = ["ridge_cox", "elastic_net_cox", "clinical_and_vectors", "cancer_type"]
+    heads = ["ridge_cox", "elastic_net_cox", "neural_cox", "clinical_and_vectors", "cancer_type"]
     clinic.predict("strict", *heads, text=text)
     first, fitted[:] = fitted.copy(), []
     strict = folds[folds["protocol"] == "strict"]

@@ -21,7 +21,14 @@ SETTINGS = {
     "cohort": "tcga_rsem",
     "endpoint": "OS",
     "legacy": {"folds": 5, "components": 30, "trees": 50, "one_sample_per_patient": True},
-    "strict": {"folds": 5, "repeats": 2, "components": 30, "trees": 20, "heads": ["ridge_cox"]},
+    "strict": {
+        "folds": 5,
+        "repeats": 2,
+        "components": 30,
+        "trees": 20,
+        "heads": ["ridge_cox"],
+        "elastic_net_dimensions": 2000,
+    },
 }
 TEXT = json.dumps(SETTINGS)
 COLUMNS = "patient_id=tcga_id;redaction=Redaction;OS.time=OS_time"

@@ -2,17 +2,19 @@
 
 import numpy as np
 import pytest
-from scipy.stats import pearsonr, rankdata, spearmanr
+from scipy.stats import pearsonr, rankdata
 from sklearn.metrics import ndcg_score
 
+from bulkformer.evaluate.measures import pearson_over_folds
 from bulkformer.evaluate.response_measures import (
     deviations,
+    fold_moments,
+    interactions,
     mean_within,
     ndcg_by_line,
     pearson_by_target,
     ranks_by_group,
     rmse_by_target,
-    spearman_by_target,
     without_mean,
 )
 
@@ -40,7 +42,8 @@ def test_pooled_folds_make_a_mean_look_worse_than_nothing(held_out):
     assert naive.mean() == pytest.approx(-1 / np.sqrt(5), abs=0.06)
     t, p = deviations(truth, mean, mean, target * 10 + fold)
     assert (pearson_by_target(t, p, target, 60) == 0).all()
-    assert (spearman_by_target(t, p, target, 60) == 0).all()
+    within = fold_moments(truth, mean, (fold, target), (10, 60))
+    assert (pearson_over_folds(within, 3) == 0).all()
 
 
 def test_any_constant_of_a_fold_knows_nothing(held_out):
@@ -65,9 +68,36 @@ def test_ranks_are_taken_within_groups_and_ties_share():
     found = ranks_by_group(values, index)
     for group in range(6):
         assert (found[index == group] == rankdata(values[index == group]) - 1).all()
-    other = rng.normal(size=200)
-    expected = spearmanr(values[index == 3], other[index == 3]).statistic
-    assert spearman_by_target(values, other, index, 6)[3] == pytest.approx(expected)
+
+
+def test_folds_are_correlated_one_by_one_and_weigh_as_many_lines_as_they_have():
+    rng = np.random.default_rng(4)
+    fold, target = rng.choice(3, 300, p=[0.6, 0.3, 0.1]), rng.integers(0, 4, 300)
+    truth = rng.normal(size=300)
+    told = truth + rng.normal(size=300) + 100 * fold  # what differs between folds does not count
+    found = pearson_over_folds(fold_moments(truth, told, (fold, target), (3, 4)), 3)
+    own = target == 2
+    parts = [
+        pearsonr(truth[own & (fold == code)], told[own & (fold == code)])[0] for code in range(3)
+    ]
+    weights = [(own & (fold == code)).sum() for code in range(3)]
+    assert found[2] == pytest.approx(np.average(parts, weights=weights))
+    few = fold_moments(truth[:2], told[:2], (fold[:2], target[:2]), (3, 4))
+    assert np.isnan(pearson_over_folds(few, 3)).all()
+
+
+@pytest.mark.parametrize("missing", [0.0, 0.6])
+def test_what_drugs_and_lines_add_up_to_is_no_interaction(missing):
+    rng = np.random.default_rng(5)
+    target, line = (each.ravel() for each in np.indices((12, 30)))
+    kept = rng.random(360) >= missing
+    target, line = target[kept], line[kept]
+    sums = (rng.normal(0, 3, 12)[target] + rng.normal(size=30)[line]).astype(np.float32)
+    assert (interactions(sums, target, line, 10.0) == 0).all()
+    rest = interactions(rng.normal(size=len(target)), target, line, 10.0)
+    for index in (target, line):
+        assert np.bincount(index, weights=rest) == pytest.approx(0, abs=1e-6)
+    assert interactions(sums + rest, target, line, 10.0) == pytest.approx(rest, abs=1e-5)
 
 
 def test_a_constant_truth_is_no_drug_to_be_scored_on():

@@ -239,7 +239,10 @@ def perturbation(folder: Path, given: Keys, order: Sequence[int]) -> Path:
         "strict": {
             "folds": 3,
             "repeats": 2,
-            "regimes": ["held_out_compounds", "held_out_cells", "held_out_plates"],
+            "regimes": [
+                *("held_out_compounds", "held_out_cells", "held_out_plates"),
+                "held_out_compounds_and_cells",
+            ],
         },
     }
     path = folder / "split.parquet"

@@ -84,6 +84,15 @@ def test_a_sample_of_two_studies_joins_them() -> None:
     assert connected_groups(keys, ids) == ["GSE1", "GSE1", "GSE1", "GSE3", "e", "f"]
 
 
+def test_studies_that_share_a_person_are_one_group_which_bears_the_name_of_a_study() -> None:
+    ids, keys = ["a", "b", "c", "d"], ["GSE2", "GSE1", "GSE3", None]
+    shared = {"patient_id": ["P1", "P1", None, "P2"], "biosample": [None, "P2", "S1", None]}
+    # A patient and a BioSample of one name are no kin.
+    assert connected_groups(keys, ids, shared) == ["GSE1", "GSE1", "GSE3", "d"]
+    shared["biosample"] = ["S1", None, "S1", None]
+    assert connected_groups(keys, ids, shared) == ["GSE1", "GSE1", "GSE1", "d"]
+
+
 def test_a_class_with_too_few_groups_is_dropped_and_folds_follow_the_smallest_that_stays() -> None:
     strata = ["common"] * 8 + ["rare"] * 8 + ["middle"] * 3
     groups = [f"c{i}" for i in range(8)] + ["r0"] * 7 + ["r1"] + ["m0", "m1", "m2"]

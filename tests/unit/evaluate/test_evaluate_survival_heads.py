@@ -1,42 +1,22 @@
 """Survival heads find what is planted, tune what they say, and learn nothing from noise."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sksurv.linear_model import CoxPHSurvivalAnalysis
-from sksurv.metrics import concordance_index_censored
 from sksurv.nonparametric import kaplan_meier_estimator
+from survival_world import SETTINGS, concordance, patients
 
 from bulkformer.errors import InputError
 from bulkformer.evaluate import survival_cox
 from bulkformer.evaluate.survival_cox import as_outcome, partial_likelihood
 from bulkformer.evaluate.survival_heads import HEADS, SurvivalSettings, fit_survival_head
 from bulkformer.evaluate.survival_patients import (
-    Patients,
     TrainingPatients,
     exchanged,
     fit_inputs,
 )
-
-SETTINGS = SurvivalSettings(components=8, trees=20)
-
-
-def patients(n, seed, log_hazard=1.2, dimensions=12):
-    """Two cancers; the hazard hangs on the first dimension and on age, in whole days."""
-    rng = np.random.default_rng(seed)
-    vectors = rng.normal(size=(n, dimensions))
-    vectors[:, 0] *= 2  # so that a few principal components hold it
-    age = rng.uniform(30, 85, n)
-    risk = log_hazard * vectors[:, 0] / 2 + 0.05 * (age - 57)
-    died, left = rng.exponential(900 * np.exp(-risk)), rng.uniform(200, 3000, n)
-    about = Patients(
-        vectors=vectors,
-        cancer=np.array(["BRCA", "UVM"], dtype=object)[np.arange(n) % 2],
-        age=np.where(np.arange(n) % 9 == 0, np.nan, age),
-        sex=np.array(["female", "male", None], dtype=object)[rng.integers(3, size=n)],
-        stage=np.array(["I", "II", None], dtype=object)[rng.integers(3, size=n)],
-    )
-    time = np.ceil(np.minimum(died, left))
-    return TrainingPatients(about, time, died <= left, np.arange(n))
 
 
 @pytest.fixture(scope="module")
@@ -49,15 +29,12 @@ def others():
     return patients(200, seed=2)
 
 
-def concordance(risk, rows):
-    return concordance_index_censored(rows.event, rows.time, risk)[0]
-
-
 @pytest.mark.parametrize(
     ("head", "at_least"),
     [
         ("ridge_cox", 0.68),
         ("elastic_net_cox", 0.68),
+        ("neural_cox", 0.63),
         ("random_survival_forest", 0.62),
         ("clinical", 0.56),
         ("clinical_and_vectors", 0.69),
@@ -109,6 +86,21 @@ def test_stronger_penalties_win_where_there_is_nothing_to_find():
     assert fit_survival_head("ridge_cox", null, SETTINGS, 0).model.penalty >= 10
     weights = fit_survival_head("elastic_net_cox", null, SETTINGS, 0).model.weights
     assert (weights != 0).mean() < 0.5
+
+
+def test_the_middle_penalty_stands_where_inner_folds_have_nothing_to_try():
+    few = patients(30, seed=1)
+    few = TrainingPatients(few.patients, few.time, few.event, np.zeros(30, dtype=int))
+    assert fit_survival_head("ridge_cox", few, SETTINGS, 0).model.penalty == 1.0
+    sparse = fit_survival_head("elastic_net_cox", few, SETTINGS, 0).model
+    assert (sparse.weights != 0).any()  # the strongest penalty leaves none
+
+
+def test_the_elastic_net_chooses_among_the_dimensions_that_vary_most(training):
+    settings = replace(SETTINGS, dimensions=3)
+    head = fit_survival_head("elastic_net_cox", training, settings, 0)
+    spread = training.patients.vectors.var(axis=0)
+    assert head.dimensions.tolist() == sorted(np.argsort(-spread)[:3])
 
 
 def test_a_cancer_says_its_own_course_and_a_new_one_that_of_all(training):

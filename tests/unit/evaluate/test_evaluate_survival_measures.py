@@ -52,6 +52,55 @@ def test_unos_concordance_is_that_of_scikit_survival(followed):
     assert share(pairs) == pytest.approx(theirs, abs=1e-6)
 
 
+def test_antolinis_concordance_asks_on_the_day_of_each_event_and_is_harrells_without_crossing(
+    followed,
+):
+    time, event, risk = followed
+    cases = TEST[event[TEST]]
+    rng = np.random.default_rng(6)
+    slope = rng.uniform(0.5, 2.0, 200)  # curves that cross
+    crossing = np.exp(-np.exp(risk) * (time[cases][:, None] / 200) ** slope)[:, TEST]
+    earned = comparable = 0
+    for i, case in enumerate(cases):
+        own = crossing[i, np.flatnonzero(case == TEST)[0]]
+        for j, other in enumerate(TEST):
+            if time[case] < time[other] or (time[case] == time[other] and not event[other]):
+                comparable += 1
+                earned += 1.0 if own < crossing[i, j] else 0.5 * (own == crossing[i, j])
+    found = measures.curve_pairs(TEST, time, event, crossing)
+    assert found.sums().tolist() == [earned, comparable]
+    harrell = measures.event_pairs(TEST, time, event, risk)
+    proportional = np.exp(-np.exp(risk[TEST]) * time[cases][:, None] / 200)
+    found = measures.curve_pairs(TEST, time, event, proportional)
+    assert found.sums().tolist() == harrell.sums().tolist()
+    assert share(harrell) != earned / comparable
+
+
+def log_likelihood(time, event, risk):
+    """Breslow's log partial likelihood, term by term."""
+    return sum(risk[i] - np.log(np.exp(risk[time >= time[i]]).sum()) for i in np.flatnonzero(event))
+
+
+def test_risk_sets_sum_to_the_partial_likelihood_whatever_is_added_to_every_risk(followed):
+    time, event, risk = followed
+    found, n_events = measures.risk_sets(TEST, time, event, risk).sums()
+    assert found == pytest.approx(log_likelihood(time[TEST], event[TEST], risk[TEST]))
+    assert n_events == event[TEST].sum()
+    moved = measures.risk_sets(TEST, time, event, risk + 700.0).sums()
+    assert moved[0] == pytest.approx(found)
+
+
+def test_a_patient_drawn_twice_has_the_event_twice_and_is_twice_at_risk(followed):
+    time, event, risk = followed
+    rng = np.random.default_rng(5)
+    drawn = [rng.choice(TEST, len(TEST)) for _ in range(3)]
+    counts = np.stack([np.bincount(rows, minlength=200) for rows in drawn]).astype(np.float32)
+    found = measures.risk_sets(TEST, time, event, risk).drawn(counts)
+    for rows, (value, n_events) in zip(drawn, found, strict=True):
+        assert value == pytest.approx(log_likelihood(time[rows], event[rows], risk[rows]))
+        assert n_events == event[rows].sum()
+
+
 @pytest.mark.parametrize("horizon", [50.0, 100.0, 250.0])
 def test_auc_at_a_time_is_that_of_scikit_survival(followed, horizon):
     time, event, risk = followed

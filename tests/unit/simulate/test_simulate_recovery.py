@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pyarrow as pa
 import pytest
+from sklearn.metrics import average_precision_score, roc_auc_score
 
 from bulkformer.errors import InputError
 from bulkformer.expression.store import create_store
@@ -59,7 +60,8 @@ def files(tmp_path):
     for path, rows in zip(paths["store"], [values, more], strict=True):
         with create_store(path, np.ones(4, dtype=bool), "log_tpm") as store:
             store.write(list(rows), np.array(list(rows.values()), dtype=np.float32))
-    return paths | {"output": tmp_path / "recovery.json"}
+    paths["graph"] = [paths["graph"]]
+    return paths | {"output": [tmp_path / "recovery.json"]}
 
 
 def test_precision_recall_and_auroc_match_a_count_by_hand():
@@ -89,16 +91,40 @@ def test_the_planted_graph_itself_scores_one_and_no_graph_scores_chance():
 
 def test_the_step_compares_files_and_ignores_edges_outside_the_vocabulary(files):
     recovery(**files)
-    result = json.loads(files["output"].read_text())
+    result = json.loads(files["output"][0].read_text())
     assert result["graph"] == "graph"
     assert result["n_planted"] == 2
     assert result["precision"] == pytest.approx(1 / 3)
     assert result["within_program_precision"] == pytest.approx(2 / 3)
 
 
+def test_graphs_compared_together_get_the_numbers_that_each_gets_alone(files, tmp_path):
+    other = tmp_path / "other.parquet"
+    write_table(other, pa.table({"source": [0], "target": [2], "weight": [0.5]}))
+    outputs = [tmp_path / f"{n}.json" for n in range(2)]
+    recovery(**(files | {"graph": [*files["graph"], other], "output": outputs}))
+    recovery(**files)
+    assert outputs[0].read_bytes() == files["output"][0].read_bytes()
+    assert json.loads(outputs[1].read_text())["precision"] == 1
+    with pytest.raises(InputError, match="1 --graph and 2 --output"):
+        recovery(**(files | {"output": outputs}))
+
+
+def test_pairs_without_an_edge_are_counted_as_if_each_stood_in_the_list():
+    rng = np.random.default_rng(0)
+    weight = np.triu(rng.integers(1, 5, (40, 40)) * (rng.random((40, 40)) < 0.2), 1)
+    planted = np.triu(rng.random((40, 40)) < 0.2, 1)
+    scores, planted = weight + weight.T, planted | planted.T
+    found = compare(scores, planted, np.zeros(40, dtype=int))
+    pairs = np.triu_indices(40, k=1)
+    assert found["auroc"] == pytest.approx(roc_auc_score(planted[pairs], scores[pairs]))
+    expected = average_precision_score(planted[pairs], scores[pairs])
+    assert found["average_precision"] == pytest.approx(expected)
+
+
 def test_the_reference_correlation_uses_training_samples_only(files):
     recovery(**files)
-    result = json.loads(files["output"].read_text())
+    result = json.loads(files["output"][0].read_text())
     assert result["n_training_samples"] == 4
     # |r| is 0.80 for 0-1, 0.77 for 1-2, 0.26 for 0-2 and 0 with gene 3, which never varies: 0-1
     # beats all four pairs that are not planted, 0-2 beats three.
@@ -151,4 +177,4 @@ def test_the_step_runs_from_the_command_line(files):
             options += [f"--{name.replace('_', '-')}", str(item)]
     module = [sys.executable, "-m", "bulkformer.simulate.recovery"]
     subprocess.run([*module, *options], check=True)
-    assert files["output"].is_file()
+    assert files["output"][0].is_file()

@@ -67,7 +67,7 @@ class BulkFormerSettings:
 class BulkFormerEmbedder(Embedder):
     """Either variant of BulkFormer. A hidden or absent gene is -10 in the input, a measured 0 is 0.
 
-    Genes of the vocabulary that the network does not know are predicted as 0 and counted on stderr.
+    Genes of the vocabulary that the network does not know are not predicted, and counted on stderr.
     """
 
     settings_type = BulkFormerSettings
@@ -180,17 +180,19 @@ class BulkFormerEmbedder(Embedder):
             )
         fed = to_model_genes(values, self.columns)
         predicted = self._in_batches(lambda x: self._run(self.model, x), fed)
-        result = to_vocabulary(predicted, self.columns, values.shape[1])
-        unknown = np.ones(values.shape[1], dtype=bool)
-        unknown[self.columns[self.columns != NOT_IN_VOCABULARY]] = False
-        if unknown.any():
+        unknown = int((~self.predicts()).sum())
+        if unknown:
             print(
-                f"{self.name}: {unknown.sum()} vocabulary genes are unknown to the model; "
-                "they are predicted as 0",
+                f"{self.name}: {unknown} vocabulary genes are unknown to the model; "
+                "they are not predicted",
                 file=sys.stderr,
             )
-            result[:, unknown] = 0
-        return result
+        return to_vocabulary(predicted, self.columns, values.shape[1])
+
+    def predicts(self) -> np.ndarray:
+        known = np.zeros(len(self.context.gene_ids), dtype=bool)
+        known[self.columns[self.columns != NOT_IN_VOCABULARY]] = True
+        return known
 
     def _run(self, step: Callable[..., Tensor], x: Tensor) -> Tensor:
         """Call the network; the paper's variant also wants the share of -10 in each row."""

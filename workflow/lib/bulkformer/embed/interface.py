@@ -122,13 +122,21 @@ class Embedder(ABC):
         samples : n rows with labels, in the order of `values`; numbers in them that were computed
             from the whole profile are never used, because hidden values went into them
 
-        Raises InputError if the model cannot impute or predicts something that is not finite.
+        A gene that the model does not know (see `predicts`) stays NaN, so that nobody takes an
+        invented value for a prediction. Raises InputError if the model cannot impute or predicts
+        something that is not finite for a gene that it knows.
         """
         if not self.can_impute:
             raise InputError(f"'{self.name}' cannot impute; take it off the imputation task")
         values = self._checked(values, samples)
-        predicted = self._finite(self._impute(values, samples), len(values))
+        known = self.predicts()
+        predicted = np.full(values.shape, np.nan, dtype=np.float32)
+        predicted[:, known] = self._finite(self._impute(values, samples)[:, known], len(values))
         return np.where(np.isnan(values), predicted, values)
+
+    def predicts(self) -> np.ndarray:
+        """Return bool [G], the vocabulary genes that `impute` predicts; all, unless overridden."""
+        return np.ones(len(self.context.gene_ids), dtype=bool)
 
     @property
     def can_give_gene_tokens(self) -> bool:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from sklearn.utils.extmath import randomized_svd
 
 from bulkformer.embed.interface import Context, FittedEmbedder, State
 from bulkformer.embed.statistics import centre, report_never_measured
@@ -53,6 +52,9 @@ class PrincipalComponents(FittedEmbedder):
     @classmethod
     def fit(cls, settings: ComponentSettings, training: TrainingData, seed: int) -> State:
         """Decompose the mean-filled samples; fewer components if there are too few samples."""
+        # Slow to import, and needed here only.
+        from sklearn.utils.extmath import randomized_svd
+
         centred, mean, count = centre(training.matrix(settings.max_samples, seed))
         n_samples, n_genes = centred.shape
         if n_samples < 2:

@@ -1,8 +1,9 @@
 """Ridge regression of each hidden gene on the visible genes with which it correlates most.
 
-The strongest linear baseline for imputation: a regression of its own for every pair of sample and
-hidden gene, because each sample shows other genes. All are solved from correlations in the training
-samples, so that no regression needs another pass over them.
+The strongest linear baseline for imputation: a regression of its own for every hidden gene and
+every set of visible genes; samples that show the same genes, as those of a panel do, share theirs.
+All are solved from correlations in the training samples, so that no regression needs another pass
+over them.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from bulkformer.embed.training import TrainingData
 CANDIDATES_PER_PREDICTOR = 4
 GENES_A_BLOCK = 512  # rows of the gene-by-gene correlations that are held at a time
 SYSTEMS_A_BLOCK = 8192  # small linear systems that are solved at a time: 26 MB at 20 predictors
+CACHED_NUMBERS = 2**28  # correlations among candidates that are kept for the next mask: 1 GB
 GATHERED_NUMBERS = 2**24  # numbers of candidate genes that are gathered at a time: 64 MB
 
 
@@ -55,6 +57,11 @@ class Ridge(FittedEmbedder):
         self.measured = tensors["measured"]
         self.candidates = tensors["candidates"]
         self.correlation = tensors["correlation"]
+        n_genes, n_candidates = self.candidates.shape
+        self._kept = n_genes * n_candidates**2 <= CACHED_NUMBERS
+        self._has_among = np.zeros(n_genes, dtype=bool)
+        size = (n_genes, n_candidates, n_candidates) if self._kept else (0, 0, 0)
+        self._among_all = np.empty(size, dtype=np.float32)  # takes no memory before it is filled
 
     @classmethod
     def fit(cls, settings: RidgeSettings, training: TrainingData, seed: int) -> State:
@@ -92,41 +99,57 @@ class Ridge(FittedEmbedder):
         return State(tensors)
 
     def _impute(self, values: np.ndarray, samples: pd.DataFrame) -> np.ndarray:
-        visible = ~np.isnan(values)
         scores = z_scores(values, self.mean, self.spread)
         predicted = np.tile(self.mean, (len(values), 1))
-        hidden_genes = np.flatnonzero(~visible.all(axis=0) & (self.spread > 0))
+        shown, members = _patterns(~np.isnan(values))
+        hidden_genes = np.flatnonzero(~shown.all(axis=0) & (self.spread > 0))
         n_candidates, n_training = self.candidates.shape[1], self.training_scores.shape[1]
         step = max(1, GATHERED_NUMBERS // (n_candidates * n_training))
         for start in range(0, len(hidden_genes), step):
             genes = hidden_genes[start : start + step]
-            vectors = self.training_scores[self.candidates[genes]]
-            vectors *= np.unpackbits(self.measured[genes], axis=1, count=n_training)[:, None]
-            among = vectors @ vectors.transpose(0, 2, 1) / self.count[genes, None, None]
-            sample, position = np.nonzero(~visible[:, genes])
-            for first in range(0, len(sample), SYSTEMS_A_BLOCK):
-                rows = sample[first : first + SYSTEMS_A_BLOCK]
+            among = self._among(genes)
+            pattern, position = np.nonzero(~shown[:, genes])
+            for first in range(0, len(pattern), SYSTEMS_A_BLOCK):
+                rows = pattern[first : first + SYSTEMS_A_BLOCK]
                 places = position[first : first + SYSTEMS_A_BLOCK]
-                score = self._regress(rows, genes, places, visible, scores, among)
+                predictors, coefficients = self._regress(rows, genes, places, shown, among)
                 gene = genes[places]
-                predicted[rows, gene] += self.spread[gene] * score
+                system, sample = _of_members(rows, members)
+                for part in range(0, len(system), SYSTEMS_A_BLOCK):
+                    own, of = (each[part : part + SYSTEMS_A_BLOCK] for each in (system, sample))
+                    score = (coefficients[own] * scores[of[:, None], predictors[own]]).sum(axis=1)
+                    predicted[of, gene[own]] += self.spread[gene[own]] * score
         return predicted
+
+    def _among(self, genes: np.ndarray) -> np.ndarray:
+        """Return correlations [genes, c, c] among the candidates of each gene, over the training
+        samples that measured it."""
+        new = genes[~self._has_among[genes]] if self._kept else genes
+        vectors = self.training_scores[self.candidates[new]]
+        measured = self.measured[new]
+        vectors *= np.unpackbits(measured, axis=1, count=vectors.shape[2])[:, None]
+        among = vectors @ vectors.transpose(0, 2, 1) / self.count[new, None, None]
+        if not self._kept:
+            return among
+        self._among_all[new] = among
+        self._has_among[new] = True
+        return self._among_all[genes]
 
     def _regress(
         self,
         rows: np.ndarray,
         genes: np.ndarray,
         places: np.ndarray,
-        visible: np.ndarray,
-        scores: np.ndarray,
+        shown: np.ndarray,
         among: np.ndarray,
-    ) -> np.ndarray:
-        """Return the predicted z-score of each pair (rows[i], genes[places[i]]), float [m].
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return predictors int [m, p] and coefficients of each (shown[rows[i]], genes[places[i]]).
 
-        `among` [genes, c, c] are the correlations among the candidates of each gene.
+        `shown` bool [patterns, G] are visible genes, `among` [genes, c, c] the correlations among
+        the candidates of each gene.
         """
         candidates = self.candidates[genes[places]]
-        usable = visible[rows[:, None], candidates]
+        usable = shown[rows[:, None], candidates]
         chosen = np.argsort(~usable, axis=1, kind="stable")[:, : self.settings.predictors]
         usable = np.take_along_axis(usable, chosen, axis=1)
         predictors = np.take_along_axis(candidates, chosen, axis=1)
@@ -138,8 +161,23 @@ class Ridge(FittedEmbedder):
             usable, system[:, diagonal, diagonal] + self.settings.penalty, 1
         )
         target = np.take_along_axis(self.correlation[genes[places]], chosen, axis=1) * usable
-        coefficients = np.linalg.solve(system, target[:, :, None])[:, :, 0]
-        return (coefficients * scores[rows[:, None], predictors]).sum(axis=1)
+        return predictors, np.linalg.solve(system, target[:, :, None])[:, :, 0]
+
+
+def _patterns(visible: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Return the different rows bool [k, G] of visible genes, and the samples that have each."""
+    packed = np.packbits(visible, axis=1)
+    rows = {}
+    for sample, row in enumerate(packed):
+        rows.setdefault(row.tobytes(), []).append(sample)
+    members = [np.array(own) for own in rows.values()]
+    return visible[[own[0] for own in members]], members
+
+
+def _of_members(rows: np.ndarray, members: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Return (place in `rows`, sample) of every sample that has the pattern of each row."""
+    sizes = np.array([len(members[row]) for row in rows])
+    return np.repeat(np.arange(len(rows)), sizes), np.concatenate([members[row] for row in rows])
 
 
 def _correlations(scores: np.ndarray, count: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:

@@ -49,6 +49,18 @@ class LibrarySize(Embedder):
         return numbers
 
 
+class LeftOut(Embedder):
+    """Predicts no gene: hidden values stay gaps, as for somebody who does not impute."""
+
+    settings_type = NoSettings
+
+    def _impute(self, values: np.ndarray, samples: pd.DataFrame) -> np.ndarray:
+        return values
+
+    def predicts(self) -> np.ndarray:
+        return np.zeros(len(self.context.gene_ids), dtype=bool)
+
+
 class VisibleMean(Embedder):
     """Predicts, for every gene, the mean of the sample's own visible genes; 0 if none is."""
 

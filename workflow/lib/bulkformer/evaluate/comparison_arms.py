@@ -1,8 +1,10 @@
-"""Which two models are compared: every one with one named reference, and with the null.
+"""Which two models are compared: every one with a named simple one, and with the null.
 
-The reference is a simple model, chosen by a rule that never looks at a foundation model: the one
-with the highest primary metric on the same splits, unless the configuration names it. Being chosen
-for its score there favours the reference, not the model that has to beat it.
+What a vector is worth shows only under the same head: the reference has the head of the model that
+meets it. Beside that, the best head of each model meets the best simple model with whatever head.
+Both are simple models, chosen by a rule that never looks at a foundation model: the highest primary
+metric on the same test splits, unless the configuration names one. Being chosen for its score there
+favours the simple model, not the one that has to beat it.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SIMPLE_KINDS = ("baseline", "classical")
-REFERENCE, NULL = "reference", "null"
+REFERENCE, BEST_OF_EACH, NULL = "reference", "best_of_each", "null"
 
 
 @dataclass(frozen=True)
@@ -29,16 +31,21 @@ class Arm:
     head: str | None
 
     def __str__(self) -> str:
-        return self.model if self.head is None else f"{self.model} with {self.head}"
+        # A baseline with one head of its own bears the name of it.
+        return self.model if self.head in (None, self.model) else f"{self.model} with {self.head}"
 
 
 @dataclass(frozen=True)
 class Opponent:
-    """What others are compared with, in which role, and by which rule it was chosen."""
+    """What others are compared with, in which role, and by which rule it was chosen.
+
+    `knows` is what the null knows nevertheless, "" for other roles: the end of "name, which ...".
+    """
 
     role: str
     arm: Arm
     rule: str
+    knows: str = ""
 
 
 @dataclass(frozen=True)
@@ -88,33 +95,42 @@ class Chooser:
             ranking.setdefault((dataset, regime), {})[arm] = float(value)
         return cls(task, protocol, ranking, kinds, named)
 
-    def opponents(self, dataset: str, regime: str) -> list[Opponent]:
-        """Return the reference and the null of a dataset and regime, each if there is one."""
+    def opponents(self, dataset: str, regime: str, arm: Arm) -> list[Opponent]:
+        """Return whom `arm` meets in a dataset and regime: in each role one at the most.
+
+        Nobody meets itself, and without a simple model of the same head there is no reference.
+        """
         arms = self.ranking.get((dataset, regime), {})
-        metric = " ".join(self.task.primary[self.protocol]).replace("_", " ")
         simple = {
-            arm: value
-            for arm, value in arms.items()
-            if arm.model == (self.named or arm.model)
-            and arm.model != self.task.null
-            and self.kinds.get(arm.model) in SIMPLE_KINDS
+            other: value
+            for other, value in arms.items()
+            if other.model == (self.named or other.model)
+            and other.model != self.task.null
+            and self.kinds.get(other.model) in SIMPLE_KINDS
         }
-        nulls = {arm: value for arm, value in arms.items() if arm.model == self.task.null}
-        how = f"highest {metric} on these splits"
-        rules = {
-            REFERENCE: (
-                simple,
-                f"named in the configuration; its head by {how}"
-                if self.named
-                else f"simple model of {how}, which favours it",
-            ),
-            NULL: (nulls, "declared for the task: knows nothing of a unit"),
-        }
-        return [
-            Opponent(role, max(found, key=lambda arm: (found[arm], _last(arm))), rule)
-            for role, (found, rule) in rules.items()
-            if found
-        ]
+        same_head = {other: value for other, value in simple.items() if other.head == arm.head}
+        own = {other: value for other, value in arms.items() if other.model == arm.model}
+        nulls = {other: value for other, value in arms.items() if other.model == self.task.null}
+        metric = " ".join(self.task.primary[self.protocol]).replace("_", " ")
+        chosen = f"highest {metric} on these test splits, which favours it"
+        which = "named in the configuration" if self.named else f"simple model of {chosen}"
+        knows = self.task.null_knows.get(self.protocol, "knows nothing of a unit")
+        found = []
+        if same_head:
+            rule = which if arm.head is None else f"{which}; both with the same head"
+            found.append(Opponent(REFERENCE, _best(same_head), rule))
+        if simple and arm.head is not None and own and arm == _best(own):
+            rule = f"{which}; each with the head of highest {metric} there"
+            found.append(Opponent(BEST_OF_EACH, _best(simple), rule))
+        if nulls:
+            rule = f"declared for the task: {knows}"
+            found.append(Opponent(NULL, _best(nulls), rule, knows))
+        return [each for each in found if each.arm.model != arm.model]
+
+
+def _best(arms: Mapping[Arm, float]) -> Arm:
+    """Return the arm of the highest value, the alphabetically first one of equals."""
+    return max(arms, key=lambda arm: (arms[arm], _last(arm)))
 
 
 def _last(arm: Arm) -> tuple[int, ...]:

@@ -2,10 +2,12 @@
 
 A model is called better or worse only if the adjusted p is below 0.05 and the interval of the mean
 difference leaves out 0 on the same side. Everything else is "no difference shown": which is a
-result, and does not say that there is none.
+result, and does not say that there is none. Where all units point one way and the correction for
+many comparisons still leaves p above 0.05, no data of so few units could have shown more: they are
+too few to decide.
 """
 
-from bulkformer.evaluate.comparison_arms import NULL, Opponent
+from bulkformer.evaluate.comparison_arms import Opponent
 from bulkformer.evaluate.paired_tests import CORRECTED_T, PairedTest
 from bulkformer.evaluate.statistics import LEVEL
 
@@ -26,7 +28,7 @@ def verdict(test: PairedTest, p_adjusted: float | None) -> str:
         return BETTER
     if p_adjusted < 1 - LEVEL and test.mean.high < 0:
         return WORSE
-    return NO_DIFFERENCE
+    return TOO_FEW if test.all_one_way else NO_DIFFERENCE
 
 
 def sentence(
@@ -45,8 +47,8 @@ def sentence(
     """
     said = verdict(test, p_adjusted)
     other = f"{opponent.arm}"
-    if opponent.role == NULL:
-        other += ", which knows nothing"
+    if opponent.knows:
+        other += f" (which {opponent.knows})"
     units = f"{test.n_units} {plural(unit_kind, test.n_units)}"
     size = f"mean difference {signed(test.mean.value)}"
     if test.mean.low is not None:
@@ -72,7 +74,7 @@ def sentence(
 def plural(kind: str, n: int) -> str:
     """Return the word for units of a kind."""
     word = kind.removesuffix("_id").replace("_", " ")
-    if n == 1:
+    if n == 1 or word.endswith("s"):
         return word
     return {"study": "studies"}.get(word, f"{word}s")
 

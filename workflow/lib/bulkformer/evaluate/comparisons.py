@@ -1,7 +1,8 @@
 """The comparisons step: is one model better than another, on the same units, or was nothing shown?
 
-Two families: the primary score of each task and protocol, declared before any model runs, is
-corrected by Holm; all other scores of units by Benjamini-Hochberg, metric by metric.
+The primary family was declared before any model runs and is small: the headline of a dataset, that
+is one score, regime, condition and kind of units, and foundation models only. Holm corrects it, all
+other comparisons are corrected by Benjamini-Hochberg, metric by metric.
 """
 
 from __future__ import annotations
@@ -17,16 +18,16 @@ from typer import Option
 
 from bulkformer.cli import command
 from bulkformer.errors import InputError
-from bulkformer.evaluate.comparison_arms import Arm, Chooser, Opponent, exposures
+from bulkformer.evaluate.comparison_arms import Chooser, exposures
+from bulkformer.evaluate.comparison_pairs import PLACE, Pairing, pair_up, tests_of
 from bulkformer.evaluate.comparison_sentences import sentence, verdict
 from bulkformer.evaluate.paired_tests import PairedTest, PairTester, benjamini_hochberg, holm
 from bulkformer.evaluate.statistics import Bootstrap
 from bulkformer.evaluate.task import load_task
-from bulkformer.evaluate.units import FOLD, read_units
+from bulkformer.evaluate.units import read_units
 from bulkformer.files import write_table
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
 
 COMPARISONS = pa.schema(
@@ -43,6 +44,7 @@ COMPARISONS = pa.schema(
         *((name, pa.float64()) for name in ("mean_difference", "mean_low", "mean_high")),
         *((name, pa.float64()) for name in ("median_difference", "median_low", "median_high")),
         ("win_rate", pa.float64()),
+        # Of a score with units of two kinds p_wilcoxon is the larger p, see comparison_pairs.
         *((name, pa.float64()) for name in ("p_wilcoxon", "p_sign_flip", "p_corrected_t")),
         ("decided_by", pa.string()),
         ("correction", pa.string()),
@@ -54,24 +56,7 @@ COMPARISONS = pa.schema(
         ("seed", pa.int64()),
     ]
 )
-PLACE = ["dataset", "regime", "condition", "metric", "unit_kind"]
 ORDER = ["task", "protocol", *PLACE, "role", "model", "head"]
-
-
-@dataclass(frozen=True)
-class Pairing:
-    """One model against one opponent in one place: {dataset, regime, condition, metric, unit_kind}.
-
-    `pairs` float [n, 2]: the scores of both on the units that both have.
-    """
-
-    place: Mapping[str, str | None]
-    arm: Arm
-    opponent: Opponent
-    pairs: np.ndarray
-    n_units: tuple[int, int]
-    test: PairedTest
-    primary: bool
 
 
 def comparisons(
@@ -90,93 +75,57 @@ def comparisons(
     table, seen = _read_metrics(metrics)
     kind_of, named = json.loads(kinds), dict(each.split("=", 1) for each in reference or [])
     tester = PairTester(Bootstrap(bootstrap, seed), sign_flips)
+    drawn = {"n_boot": bootstrap, "seed": seed}
     rows = []
-    for (task, protocol), scores, arms in _by_task(units):
+    for (task, protocol), scores in _by_task(units):
         chooser = Chooser.of(load_task(task), protocol, table, kind_of, named.get(task))
-        for family in families(pair_up(scores, arms, chooser, tester)):
-            for pairing, p_adjusted, correction in family:
-                about = {"task": task, "protocol": protocol}
-                rows.append(
-                    about
-                    | _row(pairing, p_adjusted, correction, len(family), about, seen)
-                    | {"n_boot": bootstrap, "seed": seed}
-                )
+        pairings = list(pair_up(scores, chooser))
+        about = {"task": task, "protocol": protocol}
+        for family in families(pairings, tests_of(pairings, tester)):
+            rows += [about | _row(each, len(family), about, seen) | drawn for each in family]
     found = pa.Table.from_pylist(rows, schema=COMPARISONS)
     write_table(output, found.sort_by([(name, "ascending") for name in ORDER]))
 
 
-def pair_up(
-    scores: pd.DataFrame, arms: Mapping[int, Arm], chooser: Chooser, tester: PairTester
-) -> Iterator[Pairing]:
-    """Pair every arm with its opponents, place by place, on the units that both have.
+@dataclass(frozen=True)
+class Finding:
+    """A pairing and its test; `p_adjusted` is None if units were too few to count in a family."""
 
-    `scores` are rows of units.parquet of one task and protocol, with a key of `arms` as `arm`.
-    """
-    primary = chooser.task.paired.get(chooser.protocol)
-    # Regimes that rank no model are no part of the primary family.
-    ranked = chooser.task.ranked.get(chooser.protocol)
-    for key, own in scores.groupby(PLACE, dropna=False, observed=True, sort=True):
-        place = {
-            name: value if isinstance(value, str) else None
-            for name, value in zip(PLACE, key, strict=True)
-        }
-        if place["unit_kind"] != FOLD:  # repeats of a unit are no further units
-            own = own.groupby(["unit", "arm"], observed=True, as_index=False)["value"].mean()
-            own["repeat"] = 0
-        wide = own.pivot(index=["repeat", "unit"], columns="arm", values="value").sort_index()
-        wide.columns = [arms[code] for code in wide]
-        for opponent in chooser.opponents(place["dataset"], place["regime"]):
-            if opponent.arm not in wide:
-                continue
-            for arm in sorted(wide, key=str):
-                if arm.model == opponent.arm.model and arm.head == opponent.arm.head:
-                    continue
-                both = wide[[arm, opponent.arm]].dropna()
-                pairs = both.to_numpy()
-                differences = pairs[:, 0] - pairs[:, 1]
-                yield Pairing(
-                    place=place,
-                    arm=arm,
-                    opponent=opponent,
-                    pairs=pairs,
-                    n_units=(int(wide[arm].count()), int(wide[opponent.arm].count())),
-                    test=tester.over_folds(differences, both.index.get_level_values("repeat"))
-                    if place["unit_kind"] == FOLD
-                    else tester.over_units(differences),
-                    primary=place["metric"] == primary and ranked in (None, place["regime"]),
-                )
+    pairing: Pairing
+    test: PairedTest
+    p_adjusted: float | None
+    correction: str
 
 
-def families(
-    pairings: Iterator[Pairing],
-) -> Iterator[list[tuple[Pairing, float | None, str]]]:
-    """Yield families with adjusted p: all of one role by the primary score, or by another metric.
+def families(pairings: Sequence[Pairing], tests: Sequence[PairedTest]) -> Iterator[list[Finding]]:
+    """Yield families of a role with adjusted p: the headline of a dataset, or all else by a metric.
 
     A comparison of too few units has no p and does not count in its family.
     """
-    members: dict[tuple[str, str], list[Pairing]] = {}
-    for pairing in pairings:
-        name = "" if pairing.primary else pairing.place["metric"]
-        members.setdefault((pairing.opponent.role, name), []).append(pairing)
-    for (_, name), family in members.items():
-        correction, adjust = ("benjamini_hochberg", benjamini_hochberg) if name else ("holm", holm)
-        decided = [pairing for pairing in family if pairing.test.p is not None]
-        adjusted = iter(adjust([pairing.test.p for pairing in decided]))
+    members: dict[tuple[bool, str, str | None], list[tuple[Pairing, PairedTest]]] = {}
+    for pairing, test in zip(pairings, tests, strict=True):
+        name = pairing.place["dataset" if pairing.primary else "metric"]
+        key = pairing.primary, pairing.opponent.role, name
+        members.setdefault(key, []).append((pairing, test))
+    for (primary, *_), family in members.items():
+        correction, adjust = (
+            ("holm", holm) if primary else ("benjamini_hochberg", benjamini_hochberg)
+        )
+        adjusted = iter(adjust([test.p for _, test in family if test.p is not None]).tolist())
         yield [
-            (pairing, None if pairing.test.p is None else float(next(adjusted)), correction)
-            for pairing in family
+            Finding(pairing, test, None if test.p is None else next(adjusted), correction)
+            for pairing, test in family
         ]
 
 
 def _row(
-    pairing: Pairing,
-    p_adjusted: float | None,
-    correction: str,
+    finding: Finding,
     n_family: int,
     about: Mapping[str, str],
     seen: Mapping[tuple[Any, ...], str],
 ) -> dict[str, Any]:
-    arm, other, test = pairing.arm, pairing.opponent, pairing.test
+    pairing, test, p_adjusted = finding.pairing, finding.test, finding.p_adjusted
+    arm, other = pairing.arm, pairing.opponent
     where = *about.values(), pairing.place["dataset"], pairing.place["regime"]
     states = {model: seen.get((*where, model)) for model in (arm.model, other.arm.model)}
     means = pairing.pairs.mean(axis=0).tolist() if len(pairing.pairs) else (None, None)
@@ -205,7 +154,7 @@ def _row(
         "p_sign_flip": test.p_sign_flip,
         "p_corrected_t": test.p_corrected_t,
         "decided_by": test.decided_by,
-        "correction": correction if p_adjusted is not None else None,
+        "correction": finding.correction if p_adjusted is not None else None,
         "n_family": n_family,
         "p_adjusted": p_adjusted,
         "verdict": verdict(test, p_adjusted),
@@ -218,7 +167,7 @@ def _row(
             pairing.place["unit_kind"],
             test,
             p_adjusted,
-            correction,
+            finding.correction,
             states,
         ),
     }
@@ -235,10 +184,8 @@ def _read_metrics(path: Path) -> tuple[pd.DataFrame, dict[tuple[Any, ...], str]]
     return table, exposures(table)
 
 
-def _by_task(
-    paths: Sequence[Path],
-) -> Iterator[tuple[tuple[str, str], pd.DataFrame, dict[int, Arm]]]:
-    """Yield the scores of one task and protocol after the other, and the arms behind the codes."""
+def _by_task(paths: Sequence[Path]) -> Iterator[tuple[tuple[str, str], pa.Table]]:
+    """Yield the scores of one task and protocol after the other."""
     by_task: dict[tuple[str, str], list[pa.Table]] = {}
     for path in paths:
         table = read_units(path)
@@ -246,16 +193,7 @@ def _by_task(
             task, protocol = table["task"][0].as_py(), table["protocol"][0].as_py()
             by_task.setdefault((task, protocol), []).append(table)
     for key in sorted(by_task):
-        scores = pa.concat_tables(by_task.pop(key)).unify_dictionaries().to_pandas()
-        scores["repeat"] = scores["repeat"].fillna(0).astype(int)
-        by_arm = scores.groupby(["model", "head"], dropna=False, observed=True)
-        scores["arm"] = by_arm.ngroup()
-        names = scores.drop_duplicates("arm").set_index("arm")[["model", "head"]]
-        arms = {
-            code: Arm(model, head if isinstance(head, str) else None)
-            for code, model, head in names.itertuples(name=None)
-        }
-        yield key, scores, arms
+        yield key, pa.concat_tables(by_task.pop(key)).unify_dictionaries().combine_chunks()
 
 
 if __name__ == "__main__":

@@ -29,6 +29,33 @@ def correlation(sums: np.ndarray) -> np.ndarray:
     return np.where(sums[..., 0] >= MIN_LINES, measures.pearson(sums), np.nan)
 
 
+class FoldMean:
+    """The mean of r over folds, weighted by their lines, gathered some genes of a fold at a time.
+
+    One r of all folds together would be below zero where there is nothing to know; see
+    `measures.pearson_over_folds`, which does the same for data that fits in memory.
+    """
+
+    def __init__(self) -> None:
+        self.weighted: np.ndarray | None = None
+        self.weight: np.ndarray | None = None
+
+    def add(self, genes: slice, sums: np.ndarray, n_genes: int) -> None:
+        """Add the moments [..., block, 6] of `genes` in one fold; their precision is kept."""
+        if self.weighted is None or self.weight is None:
+            shape = (*sums.shape[:-2], n_genes)
+            self.weighted, self.weight = (np.zeros(shape, dtype=sums.dtype) for _ in range(2))
+        r = correlation(sums.astype(np.float64))
+        weight = np.where(np.isnan(r), 0.0, sums[..., 0])
+        self.weighted[..., genes] += weight * np.nan_to_num(r)
+        self.weight[..., genes] += weight
+
+    def mean(self) -> np.ndarray:
+        """Return the mean, NaN for a gene that no fold has a correlation of."""
+        with np.errstate(invalid="ignore"):
+            return self.weighted / self.weight
+
+
 def sums_by_group(
     truth: np.ndarray, predicted: np.ndarray, group: np.ndarray, n_groups: int
 ) -> Iterator[tuple[slice, np.ndarray]]:
@@ -143,14 +170,19 @@ def gene_sets(truth: np.ndarray, endpoint: str, selective: float) -> dict[str, n
     return {"selective": spread > selective, "not_common_essential": ~common}
 
 
-def unit_length(values: np.ndarray) -> np.ndarray:
+def unit_length(values: np.ndarray, fold: np.ndarray) -> np.ndarray:
     """Return centred values [n, t] of length 1 a gene, 0 where unknown or constant, float32.
 
-    The product of two such matrices is r; with values missing, of lines that were permuted, nearly.
+    The product of two such matrices is the mean of r over folds, weighted by their lines; with
+    values missing, of lines that were permuted, nearly. `fold` int [n] are codes.
     """
     known = np.nan_to_num(values, nan=0.0)
-    length = np.sqrt((known**2).sum(axis=0))
-    return (known / np.where(length > 0, length, 1.0)).astype(np.float32)
+    scaled = np.empty(known.shape, dtype=np.float32)
+    for code in np.unique(fold):
+        rows = fold == code
+        length = np.sqrt((known[rows] ** 2).sum(axis=0))
+        scaled[rows] = known[rows] / np.where(length > 0, length, 1.0) * np.sqrt(rows.mean())
+    return scaled
 
 
 def permuted_within(fold: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -25,6 +25,7 @@ from bulkformer.evaluate.comparison_sentences import (
     small,
     verdict,
 )
+from bulkformer.evaluate.graph_ablation_runs import check_alike
 from bulkformer.evaluate.paired_tests import PairTester, holm
 from bulkformer.evaluate.statistics import Bootstrap
 from bulkformer.evaluate.task import load_task
@@ -55,6 +56,7 @@ def graph_ablation(
     graph: Annotated[list[str], Option(help="Graph of each run; the first is the reference.")],
     units: Annotated[list[Path], Option(help="units.parquet of each run, same order.")],
     metrics: Annotated[list[Path], Option(help="metrics.parquet of each run, same order.")],
+    provenance: Annotated[list[Path], Option(help="provenance.json of each run, same order.")],
     protocol: Annotated[str, Option()],
     bootstrap: Annotated[int, Option(help="Resamples behind every interval.")],
     sign_flips: Annotated[int, Option(help="Random sign patterns behind every permutation test.")],
@@ -63,8 +65,9 @@ def graph_ablation(
 ) -> None:
     """Compare the imputation skill of networks that were trained on different graphs."""
     metric = load_task("imputation").paired[protocol]
-    if not len(graph) == len(units) == len(metrics):
-        raise InputError("--graph, --units and --metrics: give as many of each")
+    if not len(graph) == len(units) == len(metrics) == len(provenance):
+        raise InputError("--graph, --units, --metrics and --provenance: give as many of each")
+    check_alike(graph, provenance)
     scores = _read_scores(graph, units, metric)
     seen = _read_exposure(graph, metrics)
     tester = PairTester(Bootstrap(bootstrap, seed), sign_flips)

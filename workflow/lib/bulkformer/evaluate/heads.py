@@ -137,16 +137,21 @@ class SelectedLogisticRegression:
 def pca_random_forest(rows: TrainingRows, settings: HeadSettings, seed: int) -> FittedHead:
     """The paper's head: principal components of the training rows, then a random forest."""
     axes = fit_principal_axes(rows.vectors, settings.components)
-    return RandomForest(
-        _forest(axes.transform(rows.vectors), rows.labels, settings.trees, seed),
-        axes,
-        rows.n_classes,
-    )
+    forest = _forest(axes.transform(rows.vectors), rows.labels, settings.trees, seed)
+    return RandomForest(forest, axes, rows.n_classes)
 
 
 def random_forest(rows: TrainingRows, settings: HeadSettings, seed: int) -> FittedHead:
     """A random forest on the vectors as they are."""
     forest = _forest(rows.vectors, rows.labels, settings.trees, seed)
+    return RandomForest(forest, None, rows.n_classes)
+
+
+def forest_of_the_authors_2026(rows: TrainingRows, settings: HeadSettings, seed: int) -> FittedHead:
+    """The head of the authors' evaluation of October 2026: a flat forest, without components."""
+    forest = _forest(
+        rows.vectors, rows.labels, settings.trees, seed, max_depth=16, min_samples_leaf=2
+    )
     return RandomForest(forest, None, rows.n_classes)
 
 
@@ -231,6 +236,7 @@ HEADS: dict[str, Fit] = {
     for head in (
         pca_random_forest,
         random_forest,
+        forest_of_the_authors_2026,
         logistic_regression,
         linear_svm,
         pca_logistic_regression,
@@ -271,11 +277,22 @@ def _after_principal_components(rows: TrainingRows, components: int, seed: int) 
     )
 
 
-def _forest(inputs: np.ndarray, labels: np.ndarray, trees: int, seed: int) -> Any:
+def _forest(
+    inputs: np.ndarray,
+    labels: np.ndarray,
+    trees: int,
+    seed: int,
+    max_depth: int | None = None,
+    min_samples_leaf: int = 1,
+) -> Any:
     # Imported here: scikit-learn takes a second to import, which heads without a forest save.
     from sklearn.ensemble import RandomForestClassifier
 
     forest = RandomForestClassifier(
-        trees, max_features="sqrt", min_samples_leaf=1, random_state=seed
+        trees,
+        max_features="sqrt",
+        max_depth=max_depth,
+        min_samples_leaf=min_samples_leaf,
+        random_state=seed,
     )
     return fit_quietly(forest, inputs.astype(np.float32), labels)

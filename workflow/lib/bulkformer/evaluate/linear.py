@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from bulkformer.evaluate.softmax_regression import fit_softmax
 from bulkformer.evaluate.splits import assign_folds
 
 # Inverse L2 penalties that are tried. Vectors are standardised and divided by the square root of
@@ -19,7 +20,6 @@ from bulkformer.evaluate.splits import assign_folds
 PENALTIES = (0.1, 1.0, 10.0, 100.0, 1000.0)
 INNER_FOLDS = 3
 MAX_TUNING_ROWS = 3000  # the penalty is known well enough from as many; the final fit takes all
-MAX_ITERATIONS = 2000
 JITTER = 1e-9  # of the mean square of rows, added to each; above what rounding takes away
 ABSENT = 1e-6  # least probability in a log loss, so that one never seen in a fold is finite
 
@@ -106,15 +106,11 @@ def fit_logistic_regression(
     space = span((vectors - mean) / scale)
     inputs = space.rows
     penalty, trials = _tune(inputs, labels, groups, n_classes, seed)
-    model = fit_quietly(_solver(penalty), inputs, labels)
+    model = fit_softmax(inputs, labels, penalty)
     coefficients = np.zeros((inputs.shape[1], n_classes))
     intercept = np.full(n_classes, -np.inf)
-    if len(model.classes_) == 2:  # scikit-learn keeps the second class's logit only
-        intercept[model.classes_] = [0.0, model.intercept_[0]]
-        coefficients[:, model.classes_[1]] = model.coef_[0]
-    else:
-        intercept[model.classes_] = model.intercept_
-        coefficients[:, model.classes_] = model.coef_.T
+    coefficients[:, model.classes] = model.weights[:-1]
+    intercept[model.classes] = model.weights[-1]
     weights = space.unfold(coefficients)
     return LogisticRegression(mean, scale, weights, intercept, penalty, trials)
 
@@ -223,12 +219,12 @@ def _tune(
         trials = len(PENALTIES)
         space = span(inputs[train])
         others = space.project(inputs[test])
-        model = _solver(PENALTIES[0])
+        model = None
         for i, penalty in enumerate(PENALTIES):
             # Each fit starts from the one before it, which is close.
-            fit_quietly(model.set_params(C=penalty), space.rows, labels[train])
+            model = fit_softmax(space.rows, labels[train], penalty, start=model)
             told = np.zeros((len(test), n_classes))
-            told[:, model.classes_] = model.predict_proba(others)
+            told[:, model.classes] = model.predict(others)
             losses[i] += log_loss(told, labels[test])
     return PENALTIES[int(np.argmin(np.round(losses, 9)))] if trials else 1.0, trials
 
@@ -240,13 +236,6 @@ def fit_quietly(model: Any, inputs: np.ndarray, labels: np.ndarray) -> Any:
     # Checking both anew for every penalty takes a third of the time of small fits.
     with sklearn.config_context(skip_parameter_validation=True, assume_finite=True):
         return model.fit(inputs, labels)
-
-
-def _solver(penalty: float) -> Any:
-    # Imported here: scikit-learn takes a second to import, which heads without it save.
-    from sklearn.linear_model import LogisticRegression as Solver
-
-    return Solver(C=penalty, max_iter=MAX_ITERATIONS, warm_start=True)
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:

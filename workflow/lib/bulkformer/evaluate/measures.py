@@ -39,6 +39,21 @@ def pearson(sums: np.ndarray) -> np.ndarray:
     return np.where(known, np.where(useful, np.clip(r, -1, 1), 0.0), np.nan)
 
 
+def pearson_over_folds(sums: np.ndarray, at_least: int) -> np.ndarray:
+    """Return the mean of r over folds, weighted by their sizes, from moments [..., folds, t, 6].
+
+    Folds of fewer than `at_least` values, or of a constant truth, take no part; without any it is
+    NaN. One r of all folds together would be below zero where there is nothing to know: folds that
+    were lucky have large predictions and unlucky ones small, and what lifts one fold's fit lowers
+    that of the others. Within a fold the fit knows nothing of the truth, so that chance is 0.
+    """
+    r, n = pearson(sums), sums[..., 0]
+    counts = np.isfinite(r) & (n >= at_least)
+    weight = np.where(counts, n, 0.0)
+    with np.errstate(invalid="ignore"):
+        return (weight * np.where(counts, r, 0.0)).sum(axis=-2) / weight.sum(axis=-2)
+
+
 def pearson_by_group(
     truth: np.ndarray, prediction: np.ndarray, index: np.ndarray, n_groups: int, at_least: int
 ) -> np.ndarray:

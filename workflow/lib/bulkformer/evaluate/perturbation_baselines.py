@@ -1,6 +1,10 @@
 """Simple predictions of what a compound changes: means, additive effects, and similar compounds.
 
-None of them looks at expression; a model that does has to be better than these.
+None of them looks at expression; a model that does has to be better than these. They hold the
+controls of openproblems' perturbation benchmark: `zeros` is no_change, `mean_outcome` mean_delta,
+`mean_across_compounds` (the mean over compounds in one cell) cell_mean_delta, `sample`
+training_profile; `mean_across_celltypes`, the mean over cells of one compound, is the first thing
+that compound_neighbours and cell_plus_compound say of a compound that training knows.
 """
 
 from dataclasses import dataclass
@@ -48,6 +52,19 @@ class Effects:
 
 
 @dataclass(frozen=True)
+class TrainingProfiles:
+    """Changes [n, g] of training profiles, of which each question gets one at random."""
+
+    change: np.ndarray
+    seed: int
+
+    def predict(self, asked: Questions) -> np.ndarray:
+        """Return changes of training profiles, with all their noise."""
+        rng = np.random.default_rng(self.seed)
+        return self.change[rng.integers(len(self.change), size=len(asked.compound))]
+
+
+@dataclass(frozen=True)
 class CompoundNeighbours:
     """Mean changes [k, g] of the training compounds, and their fingerprints [k, bits]."""
 
@@ -82,6 +99,11 @@ def no_change(rows: TrainingChanges, settings: ChangeSettings, seed: int) -> Fit
 def mean_delta(rows: TrainingChanges, settings: ChangeSettings, seed: int) -> FittedChange:
     """The mean change of all training profiles, whatever the compound."""
     return Effects(_overall(rows), {}, {})
+
+
+def training_profile(rows: TrainingChanges, settings: ChangeSettings, seed: int) -> FittedChange:
+    """Control: the change of any training profile, what a mere look of the data is worth."""
+    return TrainingProfiles(rows.change, seed)
 
 
 def cell_mean_delta(rows: TrainingChanges, settings: ChangeSettings, seed: int) -> FittedChange:

@@ -7,7 +7,7 @@ control profile plus the change.
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from bulkformer.evaluate.perturbation_baselines import (
     compound_neighbours,
     mean_delta,
     no_change,
+    training_profile,
 )
 from bulkformer.evaluate.perturbation_questions import (
     ChangeSettings,
@@ -102,6 +103,17 @@ def ridge(rows: TrainingChanges, settings: ChangeSettings, seed: int) -> FittedC
     return RidgeOfChange(inputs, fit_ridge(numbers, rows.change, rows.groups, seed=seed))
 
 
+def compound_ridge(rows: TrainingChanges, settings: ChangeSettings, seed: int) -> FittedChange:
+    """Control: ridge on compound, dose and time, which knows nothing of the cell.
+
+    It stands where other tasks have library sizes: intensities of a panel have no library.
+    """
+    blind = replace(rows.questions, vector=np.zeros((len(rows.change), 0)))
+    inputs = Inputs.of(blind, None)
+    fitted = fit_ridge(inputs.take(blind), rows.change, rows.groups, seed=seed)
+    return RidgeOfChange(inputs, fitted)
+
+
 def permuted_changes(rows: TrainingChanges, settings: ChangeSettings, seed: int) -> FittedChange:
     """Control: the same ridge on changes permuted among training profiles."""
     order = np.random.default_rng(seed).permutation(len(rows.change))
@@ -138,17 +150,20 @@ def level_network(rows: TrainingChanges, settings: ChangeSettings, seed: int) ->
 
 
 GROUND_TRUTH = "ground_truth"  # no head: the step itself answers, since nobody else knows the truth
-NEEDS_FINGERPRINT = ("compound_neighbours", "ridge", "permuted_changes", "level_network")
+NEEDS_FINGERPRINT = ("compound_neighbours", "compound_ridge", "ridge")
+NEEDS_FINGERPRINT += ("permuted_changes", "level_network")
 NEEDS_VECTOR = ("ridge", "permuted_changes", "level_network")
 HEADS: dict[str, Callable[[TrainingChanges, ChangeSettings, int], FittedChange]] = {
     head.__name__: head
     for head in (
         no_change,
+        training_profile,
         mean_delta,
         cell_mean_delta,
         cell_plus_compound,
         compound_neighbours,
         ridge,
+        compound_ridge,
         permuted_changes,
         level_network,
     )

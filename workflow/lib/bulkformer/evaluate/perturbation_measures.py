@@ -86,8 +86,8 @@ def signed_average_precision(truth: np.ndarray, predicted: np.ndarray, k: int) -
     """Return how well the `k` most raised and the `k` most lowered genes are found, each by sign.
 
     The mean of two areas under precision-recall curves, by steps: raised genes should be predicted
-    highest, lowered genes lowest. Genes of equal prediction are taken together, so that any
-    constant scores chance, k / g.
+    highest, lowered genes lowest. Genes of equal prediction are taken together; a constant scores
+    chance, what an order at random scores on average.
     """
     n_genes = truth.shape[1]
     order = np.argsort(-truth, axis=1, kind="stable")
@@ -98,7 +98,17 @@ def signed_average_precision(truth: np.ndarray, predicted: np.ndarray, k: int) -
         own = sign * np.take_along_axis(predicted, genes, axis=1)
         hits = (own[:, None, :] >= own[:, :, None]).sum(axis=2)
         found.append((hits / np.take_along_axis(told, genes, axis=1)).mean(axis=1))
-    return (found[0] + found[1]) / 2
+    constant = (predicted == predicted[:, :1]).all(axis=1)
+    return np.where(constant, chance_precision(n_genes, k), (found[0] + found[1]) / 2)
+
+
+def chance_precision(n_genes: int, k: int) -> float:
+    """Return the mean average precision of `k` genes among `n_genes` in random order.
+
+    It is above k / g, since the first gene of a list counts most.
+    """
+    among = (k - 1) / max(n_genes - 1, 1)
+    return among + (1 - among) * float((1 / np.arange(1, n_genes + 1)).mean())
 
 
 def retrieval(
@@ -123,6 +133,31 @@ def retrieval(
         with np.errstate(invalid="ignore"):
             result[rows] = np.where(n_others > 0, (beaten * other).sum(axis=1) / n_others, np.nan)
     return result
+
+
+def energy_skill(truth: np.ndarray, predicted: np.ndarray, replicate: np.ndarray) -> np.ndarray:
+    """Return 1 - energy distance / that of "no change", of all replicates of a treatment together.
+
+    The energy distance (Szekely and Rizzo 2013) compares clouds of profiles: not only where they
+    lie, but how far they spread. Predictions that are equal for all replicates stay below 1 even if
+    their mean is right, and noise as large as that of the truth is above 0: stand it beside the
+    score of a random training profile. NaN where `replicate` (codes [n]) is of one profile only.
+    """
+    result = np.full(len(truth), np.nan)
+    order = np.argsort(replicate, kind="stable")
+    for rows in np.split(order, np.flatnonzero(np.diff(replicate[order])) + 1):
+        if len(rows) > 1:
+            own, told = truth[rows].astype(np.float64), predicted[rows].astype(np.float64)
+            spread = _mean_distance(own, own)
+            error = 2 * _mean_distance(own, told) - spread - _mean_distance(told, told)
+            of_nothing = 2 * _mean_distance(own, np.zeros_like(own[:1])) - spread
+            result[rows] = 1 - error / of_nothing if of_nothing > 0 else np.nan
+    return result
+
+
+def _mean_distance(one: np.ndarray, other: np.ndarray) -> float:
+    """Return the mean Euclidean distance between rows [n, g] and rows [m, g]."""
+    return float(np.sqrt(((one[:, None] - other[None]) ** 2).sum(axis=2)).mean())
 
 
 def error_skill(truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:

@@ -7,6 +7,7 @@ tables: plain lists are enough, and the step starts at once.
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -52,6 +53,18 @@ def read_columns(path: Path, required: Sequence[str], optional: Sequence[str] = 
 def select(columns: Columns, rows: Sequence[int]) -> Columns:
     """Return the chosen rows of every column."""
     return {name: [values[row] for row in rows] for name, values in columns.items()}
+
+
+def equals(table: pa.Table, name: str, value: str | None) -> np.ndarray:
+    """Return which rows have `value` in a dictionary column, bool [n]; None means null.
+
+    Raises ValueError for a value that is not in the dictionary.
+    """
+    column = table[name].combine_chunks()
+    if value is None:
+        return column.is_null().to_numpy(zero_copy_only=False)
+    codes = column.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+    return codes == column.dictionary.to_pylist().index(value)
 
 
 def read_kept(path: Path, required: Sequence[str], optional: Sequence[str] = ()) -> Columns:

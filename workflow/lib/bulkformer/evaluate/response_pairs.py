@@ -1,11 +1,13 @@
 """Training pairs of a line and a screen, and their means: what the drug or the line alone tells.
 
+What every head is given and must return stands here too.
 Every number of drug response is read against these means. They need no vectors, so whatever a model
 earns with expression has to come on top of them.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -49,12 +51,50 @@ class Screens:
 class TrainingPairs:
     """What a head may learn from: response float64 [n, t], NaN where a pair is not for training.
 
-    Every line and every screen has a pair.
+    Every line and every screen has a pair. `held_out` says what test pairs have that training
+    lacks, "lines", "drugs" or "pairs", so that inner folds can be made alike.
     """
 
     lines: Lines
     screens: Screens
     response: np.ndarray
+    held_out: str = "lines"
+
+    def without(self, pairs: np.ndarray) -> "TrainingPairs":
+        """Return what is left without `pairs`, bool [n, t]."""
+        response = np.where(pairs, np.nan, self.response)
+        rows, columns = (np.flatnonzero(np.isfinite(response).any(axis=axis)) for axis in (1, 0))
+        response = response[np.ix_(rows, columns)]
+        return TrainingPairs(
+            self.lines.take(rows), self.screens.take(columns), response, self.held_out
+        )
+
+
+@dataclass(frozen=True)
+class HeadSettings:
+    """Settings of heads, from the config.
+
+    Attributes
+    ----------
+    components : principal components of lines and of compounds that trees on pairs see
+    trees : of forests and of gradient boosting
+    hidden, epochs, learning_rate, batch_size : of the perceptron
+    """
+
+    components: int
+    trees: int
+    hidden: Sequence[int]
+    epochs: int
+    learning_rate: float
+    batch_size: int
+
+
+class FittedHead(Protocol):
+    """What a head learned from training pairs."""
+
+    def predict(self, lines: Lines, screens: Screens) -> np.ndarray:
+        """Return the response of every line to every screen, float64 [n, t]."""
+        ...
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ all the others. Under the strict protocol a group (study, patient, donor, ...) l
 only; a manifest that breaks this is an error, whoever wrote it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,7 +66,11 @@ class Units:
         return Units(chosen[0], chosen[1], self.group_kind, chosen[2], chosen[3])
 
 
-def connected_groups(keys: Sequence[str | None], units: Sequence[str]) -> list[str]:
+def connected_groups(
+    keys: Sequence[str | None],
+    units: Sequence[str],
+    shared: Mapping[str, Sequence[str | None]] | None = None,
+) -> list[str]:
     """Return one group a unit; units that share any key are in one group, also through others.
 
     Parameters
@@ -74,12 +78,17 @@ def connected_groups(keys: Sequence[str | None], units: Sequence[str]) -> list[s
     keys : group key of each unit, or several of them separated by commas (a sample that belongs to
         two series joins both); None or empty for a unit that is a group of its own
     units : identifiers, which name the groups of units without a key
+    shared : {column: its value of each unit or None}, which joins units as keys do and names no
+        group: two series of one patient are one group
 
     A group bears the alphabetically first of its keys.
     """
-    return connected_components(
-        [split_keys(key) or [unit] for key, unit in zip(keys, units, strict=True)]
-    )
+    own = [split_keys(key) or [unit] for key, unit in zip(keys, units, strict=True)]
+    for name, values in (shared or {}).items():
+        # Behind every letter and digit, so that a group bears the name of a key.
+        joined = ([f"~{name}={value}"] if value else [] for value in values)
+        own = [one + more for one, more in zip(own, joined, strict=True)]
+    return connected_components(own)
 
 
 def choose_classes(

@@ -41,7 +41,7 @@ class Resampled:
         value = np.mean([statistic(sums) for sums in self.observed])
         if not self.drawn:
             return Estimate(defined(value))
-        return _interval(value, np.mean([statistic(sums) for sums in self.drawn], axis=0))
+        return interval(value, np.mean([statistic(sums) for sums in self.drawn], axis=0))
 
 
 class Bootstrap:
@@ -75,19 +75,28 @@ class Bootstrap:
 
     def mean_over_units(self, values: np.ndarray) -> Estimate:
         """Estimate the mean of values [n] that are not NaN, one a unit (a gene, for example)."""
-        values = values[~np.isnan(values)]
-        if len(values) < MIN_GROUPS or self.n_boot == 0:
-            return Estimate(defined(values.mean()) if len(values) else None)
-        # Single precision: an interval needs no more, and 20,000 genes by 1,000 draws are large.
-        drawn = self.draws(len(values)) @ values.astype(np.float32) / len(values)
-        return _interval(values.mean(), drawn)
+        return self.means_over_units(values[None, ~np.isnan(values)])[0]
 
     def median_over_units(self, values: np.ndarray) -> Estimate:
         """Estimate the median of values [n] that are not NaN; a resample's is its lower median."""
-        values = np.sort(values[~np.isnan(values)])
-        if len(values) < MIN_GROUPS or self.n_boot == 0:
-            return Estimate(defined(np.median(values)) if len(values) else None)
-        return _interval(np.median(values), values[self.middles(len(values))])
+        return self.medians_over_units(values[None, ~np.isnan(values)])[0]
+
+    def means_over_units(self, values: np.ndarray) -> list[Estimate]:
+        """Estimate the mean of each row of values [k, n]; all rows meet the same draws."""
+        n = values.shape[1]
+        if n < MIN_GROUPS or self.n_boot == 0:
+            return [Estimate(defined(row.mean()) if n else None) for row in values]
+        # Single precision: an interval needs no more, and 20,000 genes by 1,000 draws are large.
+        drawn = self.draws(n) @ values.T.astype(np.float32) / n
+        return _intervals(values.mean(axis=1), drawn.T)
+
+    def medians_over_units(self, values: np.ndarray) -> list[Estimate]:
+        """Estimate the median of each row of values [k, n], as `median_over_units` does."""
+        n = values.shape[1]
+        if n < MIN_GROUPS or self.n_boot == 0:
+            return [Estimate(defined(np.median(row)) if n else None) for row in values]
+        values = np.sort(values, axis=1)
+        return _intervals(np.median(values, axis=1), values[:, self.middles(n)])
 
     def _draws(self, n_groups: int) -> np.ndarray:
         """Return how often each resample draws each group, float32 [n_boot, n_groups]."""
@@ -103,12 +112,19 @@ class Bootstrap:
         return np.array([np.cumsum(row).searchsorted(half) for row in self.draws(n_groups)])
 
 
-def _interval(value: float, resampled: np.ndarray) -> Estimate:
+def interval(value: float, resampled: np.ndarray) -> Estimate:
+    """Return the value with the percentile interval of its resamples, of which NaN are left out."""
     resampled = resampled[~np.isnan(resampled)]
     if np.isnan(value) or not len(resampled):
         return Estimate(defined(value))
-    low, high = np.quantile(resampled, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Estimate(float(value), float(low), float(high))
+    return _intervals(np.array([value]), resampled[None])[0]
+
+
+def _intervals(values: np.ndarray, resampled: np.ndarray) -> list[Estimate]:
+    """Return the estimates of values [k] with resamples [k, n_boot], none of them NaN."""
+    low, high = np.quantile(resampled, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=1)
+    ends = zip(values.tolist(), low.tolist(), high.tolist(), strict=True)
+    return [Estimate(value, least, most) for value, least, most in ends]
 
 
 def defined(value: float) -> float | None:

@@ -92,7 +92,7 @@ def fit_ridge_cox(
         fits = [solver(penalty).fit(inputs[chosen], outcome[chosen]) for penalty in PENALTIES]
         return np.stack([each.coef_ for each in fits], axis=1)
 
-    penalty = PENALTIES[_best(path, inputs, rows, seed)]
+    penalty = PENALTIES[_best(path, len(PENALTIES), inputs, rows, seed)]
     model = solver(penalty).fit(inputs, outcome)
     origin = np.zeros((1, inputs.shape[1]))
     hazard = model.predict_cumulative_hazard_function(origin, return_array=True)[0]
@@ -116,7 +116,7 @@ def fit_elastic_net_cox(inputs: np.ndarray, rows: TrainingPatients, seed: int) -
         inner = CoxnetSurvivalAnalysis(alphas=model.alphas_, l1_ratio=L1_RATIO)
         return inner.fit(inputs[chosen], outcome[chosen]).coef_
 
-    best = _best(path, inputs, rows, seed)
+    best = _best(path, len(model.alphas_), inputs, rows, seed)
     penalty = float(model.alphas_[best])
     origin = np.zeros((1, inputs.shape[1]))
     hazard = model.predict_cumulative_hazard_function(origin, penalty, return_array=True)[0]
@@ -142,21 +142,25 @@ def partial_likelihood(risk: np.ndarray, time: np.ndarray, event: np.ndarray) ->
     return terms[event[order]].sum(axis=0)
 
 
-def _best(fit_path: FitPath, inputs: np.ndarray, rows: TrainingPatients, seed: int) -> int:
+def _best(
+    fit_path: FitPath, n_penalties: int, inputs: np.ndarray, rows: TrainingPatients, seed: int
+) -> int:
     """Return the place of the penalty with the highest cross-validated partial likelihood.
 
-    With too few groups for inner folds it is the middle one.
+    Where no inner fold leaves an event to train on, nothing was tried: it is the middle one.
     """
     strata: Sequence[str] = rows.strata
     n_folds = min(INNER_FOLDS, len(np.unique(rows.groups)))
     rng = np.random.default_rng(seed)
-    gain: np.ndarray | float = 0.0
+    gain = np.zeros(n_penalties)
+    tried = False
     fold_of = assign_folds(strata, rows.groups.astype(str).tolist(), n_folds, rng)
     for fold in range(n_folds):
         train = fold_of != fold
         if not rows.event[train].any():
             continue
+        tried = True
         risk = inputs @ fit_path(train)
         own = partial_likelihood(risk[train], rows.time[train], rows.event[train])
         gain = gain + partial_likelihood(risk, rows.time, rows.event) - own
-    return int(np.argmax(np.round(gain, ROUNDING)))
+    return int(np.argmax(np.round(gain, ROUNDING))) if tried else n_penalties // 2

@@ -20,6 +20,7 @@ from bulkformer.evaluate.survival_cox import (
     fit_ridge_cox,
 )
 from bulkformer.evaluate.survival_measures import step_at, survival_curve
+from bulkformer.evaluate.survival_neural import NeuralCox, fit_neural_cox
 from bulkformer.evaluate.survival_patients import (
     Covariates,
     Inputs,
@@ -29,7 +30,6 @@ from bulkformer.evaluate.survival_patients import (
     fit_inputs,
 )
 
-MAX_DIMENSIONS = 2000  # the elastic net chooses among as many that vary most in training rows
 MIN_LEAF = 10  # training patients in a leaf of the forest
 MAX_TIMES = 100  # distinct times that a forest tells apart; its leaves hold a curve each
 
@@ -56,11 +56,15 @@ class FittedSurvivalHead(Protocol):
 
 @dataclass(frozen=True)
 class SurvivalSettings:
-    """`components` of long vectors, `trees` of a forest, and `threads` that grow it."""
+    """`components` of long vectors, `trees` of a forest, and `threads` that grow it.
+
+    `dimensions`, those that vary most in training rows, are what the elastic net chooses among.
+    """
 
     components: int
     trees: int
     threads: int = 1
+    dimensions: int = 2000
 
 
 Fit = Callable[[TrainingPatients, SurvivalSettings, int], FittedSurvivalHead]
@@ -120,6 +124,20 @@ class ClinicalVectorCox:
 
 
 @dataclass(frozen=True)
+class NeuralVectorCox:
+    """A network in place of the weights of a Cox regression on vectors."""
+
+    inputs: Inputs
+    model: NeuralCox
+
+    def predict(self, patients: Patients) -> Prognosis:
+        """Return log hazards, and curves by the baseline of each cancer."""
+        inputs = self.inputs.transform(patients.vectors)
+        risk = self.model.risk(inputs, patients.cancer)
+        return Prognosis(risk, self.model.curves(inputs, patients.cancer))
+
+
+@dataclass(frozen=True)
 class SurvivalForest:
     """A random survival forest on inputs."""
 
@@ -156,12 +174,20 @@ def ridge_cox(rows: TrainingPatients, settings: SurvivalSettings, seed: int) -> 
     return VectorCox(inputs, fit_ridge_cox(inputs.transform(rows.patients.vectors), rows, seed))
 
 
+def neural_cox(rows: TrainingPatients, settings: SurvivalSettings, seed: int) -> FittedSurvivalHead:
+    """A network trained by partial likelihood within cancers, on the inputs of `ridge_cox`."""
+    inputs = fit_inputs(rows.patients.vectors, settings.components)
+    return NeuralVectorCox(
+        inputs, fit_neural_cox(inputs.transform(rows.patients.vectors), rows, seed)
+    )
+
+
 def elastic_net_cox(
     rows: TrainingPatients, settings: SurvivalSettings, seed: int
 ) -> FittedSurvivalHead:
     """Cox regression with an elastic net, on the dimensions themselves."""
     spread = np.round(rows.patients.vectors.var(axis=0, dtype=np.float64), 9)
-    dimensions = np.sort(np.argsort(-spread, kind="stable")[:MAX_DIMENSIONS])
+    dimensions = np.sort(np.argsort(-spread, kind="stable")[: settings.dimensions])
     vectors = rows.patients.vectors[:, dimensions]
     inputs = fit_inputs(vectors, len(dimensions))
     return SparseCox(dimensions, inputs, fit_elastic_net_cox(inputs.transform(vectors), rows, seed))
@@ -233,6 +259,7 @@ HEADS: dict[str, Fit] = {
     for head in (
         ridge_cox,
         elastic_net_cox,
+        neural_cox,
         random_survival_forest,
         clinical_and_vectors,
         clinical,

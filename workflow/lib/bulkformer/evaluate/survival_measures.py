@@ -11,6 +11,7 @@ import numpy as np
 
 YEAR = 365.25  # days
 N_BINS = 10  # of predicted survival, for calibration
+MIN_FOLLOWED = 0.1  # beyond, one patient would stand for more than ten others
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,43 @@ class Pairs:
         return np.stack([((other @ each.T) * case).sum(axis=1) for each in both], axis=-1)
 
 
+@dataclass(frozen=True)
+class RiskSets:
+    """Events, and who was still followed when each happened, in one part of the data.
+
+    Attributes
+    ----------
+    case, other : rows of the patients, int [c] and [o]
+    at_risk : bool [c, o], who of the others could have had the event, the case among them
+    log_hazard : float [c] and [o], of cases and of the others
+    """
+
+    case: np.ndarray
+    other: np.ndarray
+    at_risk: np.ndarray
+    log_hazard: tuple[np.ndarray, np.ndarray]
+
+    def sums(self) -> np.ndarray:
+        """Return Breslow's log partial likelihood and the number of events, float64 [2]."""
+        return self._sums(np.ones((1, len(self.case))), np.ones((1, len(self.other))))[0]
+
+    def drawn(self, counts: np.ndarray) -> np.ndarray:
+        """Return the same sums over draws [n_boot, n_patients], as [n_boot, 2].
+
+        A patient drawn twice has the event twice, and is twice at risk.
+        """
+        return self._sums(counts[:, self.case], counts[:, self.other])
+
+    def _sums(self, case: np.ndarray, other: np.ndarray) -> np.ndarray:
+        own, others = self.log_hazard
+        largest = others.max(initial=-np.inf)
+        hazard = (np.exp(others - largest)[:, None] * self.at_risk.T).astype(np.float64)
+        together = other.astype(np.float64) @ hazard
+        # A case that was not drawn may leave nobody at risk; it counts nothing.
+        terms = own - largest - np.log(np.where(case > 0, together, 1.0))
+        return np.stack([(terms * case).sum(axis=1), case.sum(axis=1, dtype=np.float64)], axis=-1)
+
+
 def event_pairs(
     rows: np.ndarray,
     time: np.ndarray,
@@ -56,9 +94,21 @@ def event_pairs(
     `weight` [n] is the weight of a case, 1 if None.
     """
     case = rows[event[rows]]
-    later = time[case][:, None] < time[rows]
-    same = (time[case][:, None] == time[rows]) & ~event[rows]
-    return _pairs(case, rows, later | same, risk, weight)
+    return _pairs(case, rows, _longer(case, rows, time, event), risk, weight)
+
+
+def curve_pairs(
+    rows: np.ndarray, time: np.ndarray, event: np.ndarray, survival: np.ndarray
+) -> Pairs:
+    """Compare the same pairs by what was predicted for the day of the event: Antolini et al. 2005.
+
+    `survival` [c, o] is the probability of each of `rows` to live beyond the day on which each case
+    among them had the event; the case should have the lower one. Where curves never cross the order
+    is the same on all days, and the concordance is Harrell's.
+    """
+    case = rows[event[rows]]
+    own = survival[np.arange(len(case)), np.flatnonzero(event[rows])][:, None]
+    return _earned(case, rows, _longer(case, rows, time, event), -own, -survival, None)
 
 
 def horizon_pairs(
@@ -75,6 +125,14 @@ def horizon_pairs(
     return _pairs(case, other, np.ones((len(case), len(other)), dtype=bool), risk, weight)
 
 
+def risk_sets(rows: np.ndarray, time: np.ndarray, event: np.ndarray, risk: np.ndarray) -> RiskSets:
+    """Compare each event among `rows` with all who were followed that long: Cox's likelihood."""
+    case = rows[event[rows]]
+    values = risk.astype(np.float64)
+    at_risk = time[case][:, None] <= time[rows]
+    return RiskSets(case, rows, at_risk, (values[case], values[rows]))
+
+
 def label_pairs(rows: np.ndarray, positive: np.ndarray, risk: np.ndarray) -> Pairs:
     """Compare each positive with each negative of `rows`: the area under the ROC curve."""
     case, other = rows[positive[rows]], rows[~positive[rows]]
@@ -88,12 +146,28 @@ def _pairs(
     risk: np.ndarray,
     weight: np.ndarray | None,
 ) -> Pairs:
-    own, others = risk[case][:, None], risk[other]
+    return _earned(case, other, comparable, risk[case][:, None], risk[other], weight)
+
+
+def _earned(
+    case: np.ndarray,
+    other: np.ndarray,
+    comparable: np.ndarray,
+    own: np.ndarray,
+    others: np.ndarray,
+    weight: np.ndarray | None,
+) -> Pairs:
     earned = (own > others).astype(np.float32) + np.float32(0.5) * (own == others)
     worth = comparable.astype(np.float32)
     if weight is not None:
         worth *= weight[case][:, None].astype(np.float32)
     return Pairs(case, other, earned * worth, worth)
+
+
+def _longer(case: np.ndarray, rows: np.ndarray, time: np.ndarray, event: np.ndarray) -> np.ndarray:
+    """Return who of `rows` lived longer than each case, bool [c, o]."""
+    same = (time[case][:, None] == time[rows]) & ~event[rows]
+    return (time[case][:, None] < time[rows]) | same
 
 
 def survival_curve(time: np.ndarray, event: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -133,6 +207,12 @@ class Censoring:
     def of(cls, time: np.ndarray, event: np.ndarray) -> "Censoring":
         """Estimate it from training patients."""
         return cls(*censoring_curve(time, event))
+
+    @property
+    def end(self) -> float:
+        """The day from which on nobody was followed, or fewer than MIN_FOLLOWED would still be."""
+        few = self.times[self.followed < MIN_FOLLOWED]
+        return float(few[0] if len(few) else self.times[-1])
 
     def inverse(self, time: np.ndarray) -> np.ndarray:
         """Return 1 / probability of being followed beyond each time; 0 where nobody was."""

@@ -6,7 +6,7 @@ by name: a new one is three modules in `tasks/` and no change here.
 """
 
 import importlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -54,7 +54,7 @@ class Score:
     gene_coverage: float | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # one is itself: what was computed for it is kept by it
 class Scoring:
     """What scoring may use besides the predictions.
 
@@ -90,7 +90,12 @@ class Task:
         by these, pair by pair. None for a task that has no such scores (yet)
     paired : {protocol: metric} of the primary family of comparisons, declared before any model
         runs; the other scores of units are secondary
+    paired_units : {regime: kinds of units} where that metric has units of several kinds: the first
+        kind that is there decides
+    headline : {protocol: {"regime" or "condition": names}}: of each dataset, the first of these
+        names that it has makes the primary family, and where it has none of them, all do
     null : name of the model that knows nothing of a unit, against which every model is compared too
+    null_knows : {protocol: what it knows nevertheless}, as the end of "name, which ..."
     ranked : {protocol: regime} of the folds that rank models, where others only stand beside them;
         empty if all regimes do
     """
@@ -104,8 +109,16 @@ class Task:
     score: Callable[[pq.ParquetFile, Scoring], Iterator[Score]]
     units: Callable[[pq.ParquetFile, Scoring], Iterator[UnitScores]] | None = None
     paired: Mapping[str, str] = field(default_factory=dict)
+    paired_units: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    headline: Mapping[str, Mapping[str, Sequence[str]]] = field(default_factory=dict)
     null: str | None = None
+    null_knows: Mapping[str, str] = field(default_factory=dict)
     ranked: Mapping[str, str] = field(default_factory=dict)
+
+
+def first_declared(declared: Sequence[str], present: Collection[str | None]) -> Any:
+    """Return the first declared name that is present, None if none of them is."""
+    return next((name for name in declared if name in present), None)
 
 
 def load_task(name: str) -> Task:

@@ -20,29 +20,33 @@ from bulkformer.files import write_json
 
 
 def recovery(
-    graph: Annotated[Path, typer.Option(help="edges between vocabulary indices")],
+    graph: Annotated[list[Path], typer.Option(help="edges between vocabulary indices")],
     genes: Annotated[Path, typer.Option(help="the vocabulary, in model order")],
     truth_genes: Annotated[Path, typer.Option(help="program of each gene")],
     truth_edges: Annotated[Path, typer.Option(help="planted edges")],
     corpus: Annotated[Path, typer.Option(help="the corpus with its split")],
     store: Annotated[list[Path], typer.Option(help="ln(TPM + 1) of the corpus cohorts")],
-    output: Annotated[Path, typer.Option(help="JSON")],
+    output: Annotated[list[Path], typer.Option(help="JSON of each graph, same order")],
 ) -> None:
-    """Write how much of the planted graph a gene graph contains, and how much else."""
+    """Write how much of the planted graph each gene graph contains, and how much else."""
+    if len(graph) != len(output):
+        raise InputError(f"{len(graph)} --graph and {len(output)} --output; give as many of each")
     gene_ids = pq.read_table(genes, columns=["gene_id"])["gene_id"].to_pylist()
     planted = planted_pairs(truth_edges, gene_ids)
     program = gene_programs(truth_genes, gene_ids)
-    scores = pair_scores(graph, len(gene_ids))
     log_tpm, measured = training_values(corpus, store, len(gene_ids))
-    write_json(
-        output,
-        {
-            "graph": graph.stem,
-            **compare(scores, planted, program),
-            "correlation_auroc": correlation_auroc(log_tpm, planted, measured),
-            "n_training_samples": len(log_tpm),
-        },
-    )
+    # No graph changes what correlations can know, so all are compared in one process.
+    possible = correlation_auroc(log_tpm, planted, measured)
+    for one, path in zip(graph, output, strict=True):
+        write_json(
+            path,
+            {
+                "graph": one.stem,
+                **compare(pair_scores(one, len(gene_ids)), planted, program),
+                "correlation_auroc": possible,
+                "n_training_samples": len(log_tpm),
+            },
+        )
 
 
 def compare(scores: np.ndarray, planted: np.ndarray, program: np.ndarray) -> dict[str, object]:
@@ -59,21 +63,22 @@ def compare(scores: np.ndarray, planted: np.ndarray, program: np.ndarray) -> dic
     dict of numbers over unordered pairs of genes; None where a share has an empty denominator.
     `precision_by_chance` and `within_program_by_chance` are what edges between random genes reach.
     """
-    from sklearn.metrics import average_precision_score  # slow to import
-
     pairs = np.triu_indices(len(scores), k=1)
     score, truth = scores[pairs], planted[pairs]
     same_program = (program[pairs[0]] == program[pairs[1]]) & (program[pairs[0]] >= 0)
     edge = score > 0
+    # Pairs without an edge tie: one row for those that are planted and one for the others.
+    missed = int(truth[~edge].sum())
+    weight = np.concatenate([np.ones(int(edge.sum())), [missed, int((~edge).sum()) - missed]])
+    known = np.concatenate([truth[edge], [True, False]])
+    ranked = np.concatenate([score[edge], [0, 0]])
     return {
         "n_genes": len(scores),
         "n_pairs": len(truth),
         "n_edges": int(edge.sum()),
         "n_planted": int(truth.sum()),
-        "auroc": _auroc(truth, score),
-        "average_precision": (
-            float(average_precision_score(truth, score)) if truth.any() else None
-        ),
+        "auroc": _auroc(known, ranked, weight),
+        "average_precision": _average_precision(known, ranked, weight),
         "precision": _share(truth[edge]),
         "precision_by_chance": _share(truth),
         "recall": _share(edge[truth]),
@@ -174,10 +179,22 @@ def training_values(
     return np.concatenate([np.empty((0, n_genes), np.float32), *values]), measured
 
 
-def _auroc(truth: np.ndarray, score: np.ndarray) -> float | None:
-    from sklearn.metrics import roc_auc_score
+def _auroc(truth: np.ndarray, score: np.ndarray, weight: np.ndarray | None = None) -> float | None:
+    """Return the AUROC; None without pairs of both kinds."""
+    from sklearn.metrics import roc_auc_score  # slow to import
 
-    return float(roc_auc_score(truth, score)) if truth.any() and not truth.all() else None
+    weight = np.ones(len(truth)) if weight is None else weight
+    if not weight[truth].any() or not weight[~truth].any():
+        return None
+    return float(roc_auc_score(truth, score, sample_weight=weight))
+
+
+def _average_precision(truth: np.ndarray, score: np.ndarray, weight: np.ndarray) -> float | None:
+    from sklearn.metrics import average_precision_score  # slow to import
+
+    if not weight[truth].any():
+        return None
+    return float(average_precision_score(truth, score, sample_weight=weight))
 
 
 def _share(flags: np.ndarray) -> float | None:

@@ -36,6 +36,7 @@ from bulkformer.evaluate.tasks.disease_annotation_samples import read_samples
 from bulkformer.evaluate.tasks.disease_annotation_scores import PREDICTIONS, heads
 from bulkformer.files import write_table
 
+TASK = "disease_annotation"
 # A model with heads of its own has the same vectors as one without: few-shot curves, held-out
 # studies and probes, which ask about vectors, would say nothing new of it. These heads are asked
 # nevertheless, as they say what knowing nothing scores; permuted labels are none to probe for.
@@ -43,24 +44,51 @@ CONTROLS = ("majority", PERMUTED)
 
 
 def disease_annotation(
-    protocol: Annotated[str, Option(help="legacy or strict.")],
+    protocol: Annotated[list[str], Option(help="legacy, strict or both.")],
     model: Annotated[str, Option()],
     split: Annotated[Path, Option(help="Manifest of the task.")],
     cohort: Annotated[list[str], Option()],
     embeddings: Annotated[list[Path], Option(help="samples.parquet of the model, per cohort.")],
     settings: Annotated[str, Option(help="Section disease_annotation of the config, as JSON.")],
     seed: Annotated[int, Option()],
-    output: Annotated[Path, Option()],
+    output: Annotated[list[Path], Option(help="predictions.parquet, one a protocol.")],
     head: Annotated[list[str] | None, Option(help="Heads in place of the protocol's own.")] = None,
     threads: Annotated[int, Option(help="Processes that share the fits, if they are many.")] = 1,
+    memory_mb: Annotated[
+        int | None, Option(help="What they may take together; fewer run if one takes much.")
+    ] = None,
 ) -> None:
     """Predict the label of every sample by heads that never saw its fold."""
-    chosen = json.loads(settings)
-    head_settings = HeadSettings(
+    chosen, paths = json.loads(settings), pair(cohort, embeddings, "--embeddings")
+    if len(protocol) != len(output):
+        raise InputError(f"{len(protocol)} --protocol and {len(output)} --output; give as many")
+    # One process for both: loading scikit-learn takes as long as the fits of a small cohort.
+    for one, path in zip(protocol, output, strict=True):
+        fits, about = _fits(one, split, paths, chosen, seed, head)
+        answers = run_fits(fits, _head_settings(one, chosen), threads, memory_mb)
+        constant = {"task": TASK, "protocol": one, "model": model, "seed": seed}
+        parts = []
+        for (fit, probabilities, trials), place in zip(answers, about, strict=True):
+            parts += _tables(fit, probabilities, constant | place | {"tuning_trials": trials})
+        write_table(path, pa.concat_tables(parts).unify_dictionaries())
+
+
+def _head_settings(protocol: str, chosen: Mapping[str, Any]) -> HeadSettings:
+    return HeadSettings(
         chosen["legacy"]["components"], chosen[protocol]["trees"], chosen["variable_genes"]
     )
-    rows = read_manifest(split, "disease_annotation", protocol)
-    paths = pair(cohort, embeddings, "--embeddings")
+
+
+def _fits(
+    protocol: str,
+    split: Path,
+    paths: Mapping[str, Path],
+    chosen: Mapping[str, Any],
+    seed: int,
+    head: Sequence[str] | None,
+) -> tuple[list[Fit], list[dict[str, str]]]:
+    """Return the fits of one protocol, and of each the dataset and what it predicts."""
+    rows = read_manifest(split, TASK, protocol)
     fits, about = [], []
     known = rows.group_by(["dataset", "regime"]).aggregate([]).to_pylist()
     places = sorted((place["dataset"], place["regime"]) for place in known)
@@ -74,16 +102,11 @@ def disease_annotation(
         if (dataset, FEW_SHOT) not in places:
             few_shot = {}
         samples = read_samples(manifest, paths, strict=protocol == "strict")
-        own = list(list_fits(samples, manifest, regime, wanted, few_shot, seed))
+        own = list(list_fits(samples, manifest, regime, wanted, few_shot, seed, split))
         fits += own
         about += [{"dataset": dataset, "target_id": _target(chosen, dataset, regime)}] * len(own)
         print(f"{dataset}, {regime}: {len(samples.row)} samples, {len(own)} fits", file=sys.stderr)
-    parts = []
-    constant = {"task": "disease_annotation", "protocol": protocol, "model": model, "seed": seed}
-    answers = run_fits(fits, head_settings, threads)
-    for (fit, probabilities, trials), place in zip(answers, about, strict=True):
-        parts += _tables(fit, probabilities, constant | place | {"tuning_trials": trials})
-    write_table(output, pa.concat_tables(parts).unify_dictionaries())
+    return fits, about
 
 
 def _heads(
@@ -126,6 +149,7 @@ def _tables(fit: Fit, probabilities: np.ndarray, constant: dict[str, Any]) -> li
         "sample_id": samples.sample_id[test].tolist(),
         "group": samples.group[test].tolist(),
         "study_id": samples.study[test].tolist(),
+        "tissue": samples.tissue[test].tolist(),
         "y_true": classes[samples.labels[test]].tolist(),
         "y_pred": classes[probabilities.argmax(axis=1)].tolist(),
         "probabilities": pa.FixedSizeListArray.from_arrays(

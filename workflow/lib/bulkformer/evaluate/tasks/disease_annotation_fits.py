@@ -4,7 +4,6 @@ A fit is one head on the training rows of one fold. What it is given is decided 
 the seed, never by the model, so that all models meet the same rows; where it runs changes nothing.
 """
 
-import hashlib
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,12 +18,17 @@ import pyarrow as pa
 
 from bulkformer.errors import InputError
 from bulkformer.evaluate.heads import HeadSettings, TrainingRows, fit_head
+from bulkformer.evaluate.linear import fit_principal_axes
+from bulkformer.evaluate.seeds import fold_seed
 from bulkformer.evaluate.tasks.disease_annotation_further import FEW_SHOT
 from bulkformer.evaluate.tasks.disease_annotation_samples import Samples, read_vectors
 
 # Values that the fits of a run read together; below, a second process costs more than it saves.
 WORTH_SHARING = 2e9
 PERMUTED = "permuted_labels"  # the head whose samples lose their labels
+# Shows what a leak is worth, and is none of the heads, which cannot leak: the components of all
+# rows are made here, before the paper's forest meets its training rows.
+LEAKY = "pca_on_all_rows"
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,7 @@ def list_fits(
     heads: Sequence[str],
     few_shot: Mapping[str, Sequence[float]],
     seed: int,
+    split: Path,
 ) -> Iterator[Fit]:
     """Yield the fits of one dataset and regime.
 
@@ -59,11 +64,17 @@ def list_fits(
     ----------
     heads : fitted to all training rows of each fold
     few_shot : {head: shares of the training groups}, fitted in addition; in regime FEW_SHOT
+    split : where the manifest stands, for messages
+
+    Raises InputError if a repeat tests other samples than the first.
     """
     for repeat in sorted(set(manifest["repeat"].to_pylist())):
         rows = manifest.filter(pa.array(manifest["repeat"].to_numpy() == repeat)).sort_by("unit")
         if rows["unit"].to_pylist() != samples.sample_id.tolist():
-            raise InputError(f"the manifest's repeat {repeat} holds other samples; make it again")
+            raise InputError(
+                f"{split}: {regime}, repeat {repeat} holds other samples than repeat 0; remove the "
+                "file and run the split step again"
+            )
         fold_of = rows["fold"].to_numpy()
         tested = np.array(rows["role"].to_pylist()) == "test"
         for fold in np.unique(fold_of[tested]).tolist():
@@ -79,7 +90,7 @@ def list_fits(
                     kept = draw_groups(samples.labels[train], samples.bound[train], share, rng)
                     yield Fit(
                         known, tuple(own), head, repeat, fold, train[kept], test,
-                        _seed(seed, head, repeat, fold),
+                        fold_seed(seed, head, repeat, fold),
                     )  # fmt: skip
 
 
@@ -132,22 +143,25 @@ def draw_groups(
 
 
 def run_fits(
-    fits: Sequence[Fit], settings: HeadSettings, threads: int
+    fits: Sequence[Fit], settings: HeadSettings, threads: int, memory_mb: int | None = None
 ) -> Iterator[tuple[Fit, np.ndarray, int]]:
     """Yield each fit with the class probabilities [m, C] of its test rows and the settings tried.
 
-    `threads` processes share the fits if they are many; the vectors lie in files that all map.
+    `threads` processes share the fits if they are many, or as many as `memory_mb` has room for; the
+    vectors lie in files that all map.
     """
     with tempfile.TemporaryDirectory() as folder:
-        files, size = {}, 0.0
+        files, size, largest = {}, 0.0, 0
         for path in dict.fromkeys(fit.samples.path for fit in fits):
             vectors = read_vectors(path)
-            size += sum(
-                len(fit.train) * vectors.shape[1] for fit in fits if fit.samples.path == path
-            )
+            rows = [len(fit.train) for fit in fits if fit.samples.path == path]
+            size += sum(rows) * vectors.shape[1]
+            largest = max(largest, bytes_of_a_fit(max(rows), vectors.shape[1]))
             files[path] = Path(folder) / f"{len(files)}.npy"
             np.save(files[path], vectors)
         places = [str(files[fit.samples.path]) for fit in fits]
+        if memory_mb is not None:
+            threads = max(1, min(threads, memory_mb * 10**6 // max(largest, 1)))
         if threads == 1 or size < WORTH_SHARING:
             answers = map(run_fit, fits, places, [settings] * len(fits))
             yield from _counted(fits, answers)
@@ -157,18 +171,32 @@ def run_fits(
             yield from _counted(fits, answers)
 
 
+def bytes_of_a_fit(n: int, d: int) -> int:
+    """Return how much one fit to vectors [n, d] takes at its peak.
+
+    They stand in single precision, and centred, scaled and spanned in double; inner folds, which
+    take MAX_TUNING_ROWS at most, are less. Beside them stand the products of rows, or of columns.
+    """
+    return (4 + 3 * 8) * n * d + 2 * 8 * min(n, d) ** 2
+
+
 def run_fit(fit: Fit, vectors: str, settings: HeadSettings) -> tuple[np.ndarray, int]:
     """Fit to the training rows, then predict the test rows: probabilities and settings tried."""
     table, samples = _mapped(vectors), fit.samples
+    known, asked = table[samples.row[fit.train]], table[samples.row[fit.test]]
+    head = fit.head
+    if head == LEAKY:
+        axes = fit_principal_axes(np.concatenate([known, asked]), settings.components)
+        known, asked, head = axes.transform(known), axes.transform(asked), "random_forest"
     training = TrainingRows(
-        table[samples.row[fit.train]],
+        known,
         samples.labels[fit.train],
         samples.bound[fit.train],
         samples.study[fit.train],
         len(samples.classes),
     )
-    fitted = fit_head(fit.head, training, settings, fit.seed)
-    probabilities = fitted.predict(table[samples.row[fit.test]], samples.study[fit.test])
+    fitted = fit_head(head, training, settings, fit.seed)
+    probabilities = fitted.predict(asked, samples.study[fit.test])
     return probabilities.astype(np.float32), fitted.trials
 
 
@@ -193,9 +221,3 @@ def _counted(
         if number % 100 == 0 or number == len(fits):
             print(f"{number} of {len(fits)} fits", file=sys.stderr)
         yield fit, probabilities, trials
-
-
-def _seed(*words: object) -> int:
-    """Return a seed below 2³² that is the same for every model and differs between folds."""
-    digest = hashlib.blake2b("|".join(map(str, words)).encode(), digest_size=4).digest()
-    return int.from_bytes(digest, "little")

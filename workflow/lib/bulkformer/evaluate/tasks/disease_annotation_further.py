@@ -84,8 +84,9 @@ def probes(
 ) -> list[pa.Table]:
     """Return random folds in which the stratum is another column of the samples than the label.
 
-    Patients and donors stay whole; studies do not, because a study that training never saw cannot
-    be named. A column of numbers is cut into tenths of the samples. A column that has fewer than
+    Patients and donors stay whole in datasets that are grouped by them. Studies do not, because a
+    study that training never saw cannot be named: where they are the groups, every sample is dealt
+    by itself. A column of numbers is cut into tenths of the samples. A column that has fewer than
     two classes, or that says the same as the label, is left out and reported.
     """
     tables = []

@@ -10,13 +10,16 @@ import pyarrow as pa
 class Repeat:
     """Out-of-fold predictions of one repeat, all arrays in the order of sorted sample ids.
 
-    `group` and `study` are codes [n] (study -1 where unknown), `truth` and `told` class codes [n],
-    `probabilities` [n, C], `trials` [n] the settings that were tuned over.
+    `group`, `study` and `tissue` are codes [n] (-1 where unknown), `studies` the names of studies,
+    `truth` and `told` class codes, `probabilities` [n, C], `trials` [n] the settings that were
+    tuned over.
     """
 
     fold: np.ndarray
     group: np.ndarray
     study: np.ndarray
+    studies: list[str]
+    tissue: np.ndarray
     truth: np.ndarray
     told: np.ndarray
     probabilities: np.ndarray
@@ -26,10 +29,15 @@ class Repeat:
 def read_repeats(rows: pa.Table, classes: list[str]) -> tuple[dict[int, Repeat], list[str]]:
     """Split rows by repeat; groups and studies are coded by sorted name, alike in all repeats."""
     groups = sorted(rows["group"].unique().to_pylist())
-    studies = sorted(name for name in rows["study_id"].unique().to_pylist() if name is not None)
+    known = {
+        column: sorted(name for name in rows[column].unique().to_pylist() if name is not None)
+        for column in ("study_id", "tissue")
+    }
     code = {
+        column: {name: i for i, name in enumerate(names)} | {None: -1}
+        for column, names in known.items()
+    } | {
         "group": {name: i for i, name in enumerate(groups)},
-        "study_id": {name: i for i, name in enumerate(studies)} | {None: -1},
         "y_true": {name: i for i, name in enumerate(classes)},
     }
     repeats = {}
@@ -45,6 +53,8 @@ def read_repeats(rows: pa.Table, classes: list[str]) -> tuple[dict[int, Repeat],
             fold=one["fold"].to_numpy().astype(np.int64),
             group=codes("group", "group"),
             study=codes("study_id", "study_id"),
+            studies=known["study_id"],
+            tissue=codes("tissue", "tissue"),
             truth=codes("y_true", "y_true"),
             told=codes("y_pred", "y_true"),
             probabilities=probabilities.reshape(len(one), len(classes)),

@@ -24,6 +24,7 @@ class Samples:
     sample_id: np.ndarray
     group: np.ndarray
     study: np.ndarray
+    tissue: np.ndarray
     labels: np.ndarray
     bound: np.ndarray
     classes: list[str]
@@ -42,7 +43,7 @@ def read_samples(manifest: pa.Table, paths: Mapping[str, Path], strict: bool) ->
     path = paths.get(cohort)
     if path is None:
         raise InputError(f"no --embeddings for cohort '{cohort}', which the manifest names")
-    columns = read_columns(path, ["sample_id"], ["study_id"])
+    columns = read_columns(path, ["sample_id"], ["study_id", "tissue"])
     position = {sample_id: row for row, sample_id in enumerate(columns["sample_id"])}
     absent = [sample_id for sample_id in ids if sample_id not in position]
     if absent:
@@ -57,6 +58,7 @@ def read_samples(manifest: pa.Table, paths: Mapping[str, Path], strict: bool) ->
         sample_id=ids,
         group=group,
         study=np.array([columns["study_id"][row] for row in order], dtype=object),
+        tissue=np.array([columns["tissue"][row] for row in order], dtype=object),
         labels=labels,
         bound=np.unique(group if strict else ids, return_inverse=True)[1],
         classes=classes.tolist(),

@@ -15,11 +15,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bulkformer.evaluate import measures
-from bulkformer.evaluate.statistics import Estimate, defined
-from bulkformer.evaluate.task import Score, Scoring, Task
-from bulkformer.evaluate.tasks.disease_annotation_auc import controls_of, disease_auc_sums
+from bulkformer.evaluate.records import equals
+from bulkformer.evaluate.statistics import Estimate
+from bulkformer.evaluate.task import PROTOCOLS, Score, Scoring, Task
+from bulkformer.evaluate.tasks.disease_annotation_auc import disease_against_control, ratio
+from bulkformer.evaluate.tasks.disease_annotation_further import PROBE
+from bulkformer.evaluate.tasks.disease_annotation_negatives import one_against_rest
 from bulkformer.evaluate.tasks.disease_annotation_repeats import Repeat, read_repeats
-from bulkformer.evaluate.tasks.disease_annotation_units import units_of_folds
+from bulkformer.evaluate.tasks.disease_annotation_units import units_of_folds, units_of_studies
 from bulkformer.evaluate.units import UnitScores
 
 NAME = pa.dictionary(pa.int32(), pa.string())
@@ -43,6 +46,7 @@ PREDICTIONS = pa.schema(
         ("sample_id", NAME),
         ("group", NAME),
         ("study_id", NAME),
+        ("tissue", NAME),
         ("target_id", NAME),
         ("y_true", NAME),
         ("y_pred", NAME),
@@ -77,10 +81,13 @@ def score(predictions: pq.ParquetFile, scoring: Scoring) -> Iterator[Score]:
 
 
 def units(predictions: pq.ParquetFile, scoring: Scoring) -> Iterator[UnitScores]:
-    """Yield the scores of single folds."""
+    """Yield the scores of single folds, and of studies that have cases and controls."""
     for scorer, repeats in _scorers(predictions, scoring):
-        for number, repeat in repeats.items() if scorer.is_headline else ():
+        if not scorer.is_headline:
+            continue
+        for number, repeat in repeats.items():
             yield from units_of_folds(scorer.folds(repeat, number))
+        yield from units_of_studies(list(repeats.values()), scorer.classes, scorer.key)
 
 
 def _scorers(
@@ -91,7 +98,7 @@ def _scorers(
     names = ["dataset", "regime", "condition", "head"]
     keys = table.select(names).group_by(names).aggregate([]).to_pylist()
     for key in sorted(keys, key=lambda row: tuple(value or "" for value in row.values())):
-        chosen = np.logical_and.reduce([_equals(table, name, value) for name, value in key.items()])
+        chosen = np.logical_and.reduce([equals(table, name, value) for name, value in key.items()])
         rows = table.filter(pa.array(chosen))
         classes = json.loads(rows["classes"][0].as_py())
         repeats, groups = read_repeats(rows, classes)
@@ -138,6 +145,8 @@ class _Scorer:
         for metric, measure in MEASURES.items():
             yield row(metric, "pooled", pooled.estimate(measure))
             yield row(metric, "fold_mean", by_fold.estimate(_mean_over_folds(measure)))
+        if self.key["regime"].startswith(PROBE):  # what naming one class always scores
+            yield row("balanced_accuracy_by_chance", "pooled", Estimate(1 / n_classes))
         trials = [float(each.trials.max()) for each in repeats]
         yield row("tuning_trials", "fold_mean", Estimate(float(np.mean(trials))))
         for code, name in enumerate(self.classes if self.is_headline else ()):
@@ -154,7 +163,7 @@ class _Scorer:
             )
         if n_classes > 3:
             hits = [self._hits(each, 3) for each in repeats]
-            yield row("top_3_accuracy", "pooled", over_groups(hits).estimate(_ratio))
+            yield row("top_3_accuracy", "pooled", over_groups(hits).estimate(ratio))
         calibration = [
             measures.calibration_sums(
                 each.probabilities.max(axis=1).astype(np.float64),
@@ -166,7 +175,9 @@ class _Scorer:
         ]
         error = over_groups(calibration).estimate(measures.expected_calibration_error)
         yield row("expected_calibration_error", "pooled", error)
-        yield from self._disease_against_control(repeats, row)
+        yield from disease_against_control(repeats, self.classes, self.scoring.bootstrap, row)
+        if self.is_headline:
+            yield from one_against_rest(repeats, self.classes, self.scoring.bootstrap, row)
 
     def folds(self, repeat: Repeat, number: int) -> Iterator[Score]:
         """Score each fold by itself, for paired tests; one fold has no interval of its own."""
@@ -209,38 +220,6 @@ class _Scorer:
             ]
         )
 
-    def _disease_against_control(
-        self, repeats: Sequence[Repeat], row: Callable[..., Score]
-    ) -> Iterator[Score]:
-        """AUC of "not a control" within folds, and within studies that have both.
-
-        Folds and studies weigh as much as they have samples; the interval resamples studies.
-        """
-        controls = controls_of(self.classes)
-        if not controls:
-            return
-        by_fold = [disease_auc_sums(each, controls, each.fold) for each in repeats]
-        over_folds = np.array([sums.sum(axis=0) for sums in by_fold])
-        yield row(
-            "disease_auc",
-            "weighted",
-            Estimate(defined(_ratio(over_folds).mean())),
-            n=int(over_folds[0, 1]),
-            ci_unit=None,
-        )
-        by_study = [disease_auc_sums(each, controls, each.study) for each in repeats]
-        both = np.any([sums[:, 1] > 0 for sums in by_study], axis=0)
-        if both.any():
-            by_study = [sums[both] for sums in by_study]
-            yield row(
-                "within_study_disease_auc",
-                "weighted",
-                self.scoring.bootstrap.over_groups(by_study).estimate(_ratio),
-                n=int(by_study[0][:, 1].sum()),
-                n_groups=int(both.sum()),
-                ci_unit="study",
-            )
-
 
 def _mean_over_folds(
     measure: Callable[[np.ndarray], np.ndarray],
@@ -250,29 +229,17 @@ def _mean_over_folds(
     def mean(counts: np.ndarray) -> np.ndarray:
         values = measure(counts)
         defined = np.isfinite(values)
-        return _ratio(
+        return ratio(
             np.stack([np.where(defined, values, 0).sum(axis=-1), defined.sum(axis=-1)], axis=-1)
         )
 
     return mean
 
 
-def _ratio(sums: np.ndarray) -> np.ndarray:
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return sums[..., 0] / sums[..., 1]
-
-
-def _equals(table: pa.Table, name: str, value: str | None) -> np.ndarray:
-    column = table[name].combine_chunks()
-    if value is None:
-        return column.is_null().to_numpy(zero_copy_only=False)
-    codes = column.indices.fill_null(-1).to_numpy(zero_copy_only=False)
-    return codes == column.dictionary.to_pylist().index(value)
-
-
 def heads(protocol: str, settings: Mapping[str, Any]) -> Sequence[str]:
     """Return the heads that a protocol fits on the vectors of every model."""
-    return ("pca_random_forest",) if protocol == "legacy" else tuple(settings["strict"]["heads"])
+    own = settings[protocol]
+    return ("pca_random_forest", *own["further_heads"]) if protocol == "legacy" else own["heads"]
 
 
 TASK = Task(
@@ -286,5 +253,7 @@ TASK = Task(
     units=units,
     paired={"legacy": "weighted_f1", "strict": "macro_f1"},
     null="majority",
+    null_knows=dict.fromkeys(PROTOCOLS, "knows how common each label is and nothing of the sample"),
     ranked=HEADLINE,
+    headline={protocol: {"regime": [regime]} for protocol, regime in HEADLINE.items()},
 )

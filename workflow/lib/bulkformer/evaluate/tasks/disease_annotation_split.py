@@ -40,6 +40,7 @@ from bulkformer.evaluate.tasks.disease_annotation_further import (
 
 TASK = "disease_annotation"
 REGIMES = {"legacy": "random_folds", "strict": "grouped_folds"}
+SAME_PERSON = ("patient_id", "donor_id", "biosample")
 MIN_STRICT_GROUPS = 3  # fewer studies of a class, and a fold tests one study against another
 
 
@@ -129,15 +130,17 @@ def _units(
 ) -> tuple[Units, Columns]:
     """Return the labelled samples, and the columns `further` of them; absent ones are all None.
 
-    A sample without a group key is a group of its own.
+    A sample without a group key is a group of its own. Groups that share a patient, a donor or a
+    BioSample are one: series are deposited twice under other names.
     """
     label, group_by = dataset["label"], dataset["group_by"]
-    samples = read_kept(path, [label, group_by], ["patient_id", "sample_type", *further])
+    samples = read_kept(path, [label, group_by], [*SAME_PERSON, "sample_type", *further])
     samples = select(samples, [row for row, value in enumerate(samples[label]) if value])
     if strict and group_by == "patient_id":
         samples = select(samples, one_primary_per_patient(samples))
     ids = samples["sample_id"]
-    groups = connected_groups(samples[group_by], ids)
+    shared = {name: samples[name] for name in SAME_PERSON if name != group_by}
+    groups = connected_groups(samples[group_by], ids, shared)
     labels = [str(value) for value in samples[label]]
     cohorts = [dataset["cohort"]] * len(ids)
     return Units(ids, groups, group_by.removesuffix("_id"), labels, cohorts), samples

@@ -1,14 +1,16 @@
-"""Disease annotation: the scores of single folds, by which models are compared pair by pair.
+"""Disease annotation: scores of single folds and studies, by which models are compared in pairs.
 
 Folds share most of their training samples, so a paired test over them must be a corrected one. The
 AUC within a study is a score of that study, and studies are independent.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
 from bulkformer.evaluate.task import Score
+from bulkformer.evaluate.tasks.disease_annotation_auc import WITHIN_STUDY, disease_auc_of_studies
+from bulkformer.evaluate.tasks.disease_annotation_repeats import Repeat
 from bulkformer.evaluate.units import FOLD, UnitScores
 
 
@@ -32,3 +34,13 @@ def units_of_folds(scores: Iterable[Score]) -> Iterator[UnitScores]:
             value=np.array(values, dtype=float),
             repeat=repeat,
         )
+
+
+def units_of_studies(
+    repeats: Sequence[Repeat], classes: Sequence[str], key: Mapping[str, str | None]
+) -> Iterator[UnitScores]:
+    """Yield the AUC of disease against control within each study; nothing where none has both."""
+    found = disease_auc_of_studies(repeats, classes)
+    if found is not None:
+        names, areas = found
+        yield UnitScores(**key, metric=WITHIN_STUDY, unit_kind="study", unit=names, value=areas)

@@ -5,31 +5,35 @@ what the training pairs alone expect of it: the mean of the drug, and that of dr
 number is computed here: the metrics step reads the predictions.
 """
 
-import hashlib
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from typer import Option
 
 from bulkformer.cli import command
 from bulkformer.errors import InputError
-from bulkformer.evaluate.compounds import morgan
 from bulkformer.evaluate.response_data import Responses, Tables, read_responses
-from bulkformer.evaluate.response_heads import HeadSettings, head_named
+from bulkformer.evaluate.response_heads import head_named
+from bulkformer.evaluate.response_inputs import (
+    Inputs,
+    most_screened,
+    panel_columns,
+    read_inputs,
+)
 from bulkformer.evaluate.response_pairs import (
+    SEEN_DRUGS,
     UNSEEN_DRUGS,
-    Lines,
-    Screens,
+    HeadSettings,
     TrainingPairs,
     fit_means,
 )
+from bulkformer.evaluate.seeds import fold_seed
 from bulkformer.evaluate.splits import read_manifest
 from bulkformer.evaluate.tasks.drug_response_scores import PREDICTIONS, heads
 from bulkformer.evaluate.tasks.drug_response_split import PAIR, TASK
@@ -50,6 +54,8 @@ def drug_response(
     seed: Annotated[int, Option()],
     output: Annotated[Path, Option()],
     head: Annotated[list[str] | None, Option(help="Heads in place of the protocol's own.")] = None,
+    genes: Annotated[Path | None, Option(help="Vocabulary, for a panel.")] = None,
+    panel: Annotated[Path | None, Option(help="List of genes that panel_ridge sees.")] = None,
 ) -> None:
     """Predict the response of every pair by heads that never saw its fold."""
     chosen = json.loads(settings)
@@ -63,7 +69,11 @@ def drug_response(
             "the models table"
         )
     data = read_responses(Tables(response, drugs, cell_lines, embeddings), chosen, TARGET[protocol])
-    inputs = _inputs(data, embeddings, chosen["fingerprint_bits"])
+    inputs = read_inputs(data, embeddings, chosen["fingerprint_bits"])
+    if any(head_named(name).on_panel for name in names):
+        inputs = replace(inputs, panel=panel_columns(genes, panel, inputs.lines.vectors.shape[1]))
+    if chosen["single_targets"] is not None:
+        inputs = replace(inputs, most_screened=most_screened(data, chosen["single_targets"]))
     head_settings = HeadSettings(
         chosen["strict"]["components"],
         chosen["strict"]["trees"],
@@ -97,19 +107,6 @@ def drug_response(
 
 
 @dataclass(frozen=True)
-class Inputs:
-    """Lines and screens of the data as heads see them."""
-
-    lines: Lines
-    screens: Screens
-
-    def with_exchanged_vectors(self, *seed: int) -> Lines:
-        """Return the lines, each with the vector of one and the same other line in all folds."""
-        order = np.random.default_rng(seed).permutation(len(self.lines.identity))
-        return replace(self.lines, vectors=self.lines.vectors[order])
-
-
-@dataclass(frozen=True)
 class Grid:
     """The fold in which a pair is tested, int [n, t], -1 for a pair outside the manifest.
 
@@ -119,40 +116,6 @@ class Grid:
     fold: np.ndarray
     group: np.ndarray
     names: list[str]
-
-
-def _inputs(data: Responses, embeddings: Path, fingerprint_bits: int) -> Inputs:
-    """Look the vectors of lines up, and compute fingerprints.
-
-    Raises InputError for a vector that is not finite.
-    """
-    table = pq.read_table(embeddings, columns=["sample_id", "embedding"])
-    place = {sample_id: row for row, sample_id in enumerate(table["sample_id"].to_pylist())}
-    column = table["embedding"].combine_chunks()
-    vectors = column.flatten().to_numpy().reshape(len(column), -1)
-    vectors = vectors[[place[sample_id] for sample_id in data.sample_id]]
-    bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
-    if len(bad):
-        raise InputError(
-            f"{embeddings}: the vector of sample '{data.sample_id[bad[0]]}' is not finite; run the "
-            "embed stage again"
-        )
-    lines = Lines(
-        identity=np.arange(len(data.line)),
-        vectors=vectors,
-        group=_codes(data.patient),
-        tissue=np.where([name is None for name in data.lineage], -1, _codes(data.lineage)),
-    )
-    screens = Screens(
-        identity=np.arange(len(data.target)),
-        fingerprints=morgan(data.smiles, fingerprint_bits),
-        scaffold=_codes([own or drug for own, drug in zip(data.scaffold, data.drug, strict=True)]),
-    )
-    return Inputs(lines, screens)
-
-
-def _codes(names: Sequence[str | None]) -> np.ndarray:
-    return np.unique([name or "" for name in names], return_inverse=True)[1]
 
 
 def _grid(rows: pa.Table, regime: str, data: Responses, split: Path) -> Grid:
@@ -193,10 +156,17 @@ def _out_of_fold(
 ) -> Iterator[pa.Table]:
     """Fit the head once a fold and measure; yield the predictions of the pairs left out."""
     head = head_named(about["head"])
-    lines = inputs.lines
+    lines, regime = inputs.lines, about["regime"]
     if head.shuffles_lines:
         lines = inputs.with_exchanged_vectors(about["seed"], about["repeat"])
+    if head.on_panel:
+        lines = replace(lines, vectors=lines.vectors[:, inputs.panel])
+    if regime in SEEN_DRUGS:  # inner folds hold out what the outer ones do: patients, or tissues
+        lines = replace(lines, group=grid.group[:, 0])
+    held_out = "lines" if regime in SEEN_DRUGS else "drugs" if regime in UNSEEN_DRUGS else "pairs"
     for measure, response in data.values.items():
+        if head.one_by_one and inputs.most_screened is not None:
+            response = np.where(inputs.most_screened, response, np.nan)
         for fold in range(int(grid.fold.max()) + 1):
             tested = (grid.fold == fold) & np.isfinite(response)
             if not tested.any():
@@ -204,17 +174,20 @@ def _out_of_fold(
             train = np.where((grid.fold >= 0) & (grid.fold != fold), response, np.nan)
             rows, columns = (np.flatnonzero(np.isfinite(train).any(axis=axis)) for axis in (1, 0))
             pairs = TrainingPairs(
-                lines.take(rows), inputs.screens.take(columns), train[np.ix_(rows, columns)]
+                lines.take(rows),
+                inputs.screens.take(columns),
+                train[np.ix_(rows, columns)],
+                held_out,
             )
-            seed = _seed(about["seed"], about["head"], about["repeat"], fold)
+            seed = fold_seed(about["seed"], about["repeat"], fold)
             fitted = head.fit(pairs, settings, seed)
             asked_rows, asked_columns = (np.flatnonzero(tested.any(axis=axis)) for axis in (1, 0))
-            if about["regime"] not in UNSEEN_DRUGS:
+            if regime not in UNSEEN_DRUGS:
                 # Of a drug that was screened on one tissue only, holding that out leaves nothing.
                 lost = np.setdiff1d(asked_columns, columns)
                 if len(lost):
                     print(
-                        f"{about['regime']}, fold {fold}: left out {len(lost)} of "
+                        f"{regime}, fold {fold}: left out {len(lost)} of "
                         f"{len(asked_columns)} screens, which no training line was screened in",
                         file=sys.stderr,
                     )
@@ -230,13 +203,8 @@ def _out_of_fold(
             }
             values = {name: matrix[row, column] for name, matrix in told.items()}
             chosen = asked_rows[row], asked_columns[column]
-            yield _table(data, grid, chosen, values, about | {"measure": measure, "fold": fold})
-
-
-def _seed(*words: object) -> int:
-    """Return a seed below 2³² that is the same for every model and differs between folds."""
-    digest = hashlib.blake2b("|".join(map(str, words)).encode(), digest_size=4).digest()
-    return int.from_bytes(digest, "little")
+            of_fold = {"measure": measure, "fold": fold, "tuning_trials": head.trials}
+            yield _table(data, grid, chosen, values, about | of_fold)
 
 
 def _table(

@@ -5,7 +5,6 @@ the embed stage. No number is computed here: the metrics step reads the predicti
 18,000 genes by 1,100 lines, so predictions are written a run of genes at a time.
 """
 
-import hashlib
 import json
 import sys
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ from typer import Option
 from bulkformer.cli import command
 from bulkformer.embed.tokens import TokenStore
 from bulkformer.errors import InputError
+from bulkformer.evaluate.seeds import fold_seed
 from bulkformer.evaluate.splits import read_manifest
 from bulkformer.evaluate.tasks import gene_essentiality_unseen as unseen
 from bulkformer.evaluate.tasks.gene_essentiality_data import (
@@ -34,14 +34,18 @@ from bulkformer.evaluate.tasks.gene_essentiality_data import (
     tested_lines,
 )
 from bulkformer.evaluate.tasks.gene_essentiality_heads import (
+    ONE_BY_ONE,
     HeadSettings,
     Lines,
     TrainingLines,
     fit_head,
     means,
+    most_selective,
+    trials,
 )
 from bulkformer.evaluate.tasks.gene_essentiality_scores import (
     GENES,
+    N_GENES,
     PREDICTIONS,
     TOKEN_HEAD,
     heads_of,
@@ -60,6 +64,7 @@ ROWS_IN_GROUP = 1_000_000
 def gene_essentiality(
     protocol: Annotated[str, Option(help="legacy or strict.")],
     model: Annotated[str, Option()],
+    embedder: Annotated[str, Option(help="What made the vectors, as in the models table.")],
     split: Annotated[Path, Option(help="Manifest of the task.")],
     samples: Annotated[Path, Option(help="samples.parquet of the cohort of cell lines.")],
     cell_lines: Annotated[Path, Option(help="cell_lines.parquet.")],
@@ -75,17 +80,18 @@ def gene_essentiality(
     """Predict the dependency of every line on every gene by heads that never saw its fold."""
     chosen = json.loads(settings)
     manifest = read_manifest(split, "gene_essentiality", protocol)
-    units = tested_lines(manifest)
+    units = tested_lines(manifest, split)
     lines = cell_line_ids(samples, cell_lines, units.sample_id)
     truth = read_dependencies(dependency, lines, chosen["endpoint"])
     vectors = read_vectors(embeddings, units.sample_id)
-    world = World(
+    predictor = FoldPredictor(
         units,
         truth,
-        Lines(vectors, units.lineage, own_columns(genes, truth.genes, vectors.shape[1])),
-        HeadSettings(chosen["components"]),
+        Lines(vectors, units.lineage, own_columns(genes, truth.genes, embedder, vectors.shape[1])),
+        HeadSettings(chosen["components"], chosen["trees"]),
         NetworkSettings(**chosen["token_head"] | {"hidden": tuple(chosen["token_head"]["hidden"])}),
         tokens,
+        chosen["single_targets"],
         seed,
     )
     names = head or heads_of(protocol, has_tokens=tokens is not None)
@@ -93,12 +99,14 @@ def gene_essentiality(
         atomic(output) as partial,
         pq.ParquetWriter(partial, PREDICTIONS, compression="zstd") as writer,
     ):
+        writer.add_key_value_metadata({N_GENES: str(len(truth.genes))})
         for regime in sorted(set(manifest["regime"].to_pylist())):
             rows = manifest.filter(pa.array(equal(manifest["regime"], regime)))
             for name in names:
                 about = {"task": "gene_essentiality", "dataset": rows["dataset"][0].as_py()}
                 about |= {"protocol": protocol, "regime": regime, "model": model, "head": name}
-                for part in world.out_of_fold(rows, name, about | {"seed": seed}):
+                about |= {"seed": seed, "tuning_trials": trials(name)}
+                for part in predictor.out_of_fold(rows, name, about):
                     writer.write_table(part)
     print(f"{len(lines)} cell lines, {len(truth.genes)} genes", file=sys.stderr)
 
@@ -114,8 +122,8 @@ class Fold:
 
 
 @dataclass(frozen=True)
-class World:
-    """All that predictions are made from; each fold hands on its training part alone."""
+class FoldPredictor:
+    """Predicts fold by fold, from all that is known; heads are handed the training part alone."""
 
     units: Units
     truth: Dependencies
@@ -123,6 +131,7 @@ class World:
     head_settings: HeadSettings
     network_settings: NetworkSettings
     tokens: Path | None
+    single_targets: int | None
     seed: int
 
     def out_of_fold(self, rows: pa.Table, head: str, about: dict[str, Any]) -> Iterator[pa.Table]:
@@ -135,32 +144,39 @@ class World:
             fold_of = dict(zip(one["unit"].to_pylist(), one["fold"].to_pylist(), strict=True))
             group_of = dict(zip(one["unit"].to_pylist(), one["group"].to_pylist(), strict=True))
             group, names = self.units.group, self.units.sample_id
-            if not by_gene:
-                group = np.array([group_of[name] for name in names], dtype=object)
+            if not by_gene:  # a line of unknown lineage has no fold of lineages
+                group = np.array([group_of.get(name, "") for name in names], dtype=object)
             # What inner folds may not part: patients, or lineages where whole ones are held out.
             bound = np.unique(
                 names if about["protocol"] == "legacy" else group.astype(str), return_inverse=True
             )[1]
             for fold in sorted(set(fold_of.values())):
-                seed = _seed(self.seed, about["regime"], repeat, fold)
+                seed = fold_seed(self.seed, about["regime"], repeat, fold)
                 held = {unit for unit, at in fold_of.items() if at == fold}
+                others = fold_of.keys() - held
                 found = (
-                    self.held_genes(head, held, fold_of.keys() - held, seed)
+                    self.held_genes(head, held, others, seed)
                     if by_gene
-                    else self.held_lines(head, held, bound, seed)
+                    else self.held_lines(head, held, others, bound, seed)
                 )
                 yield from self.tables(found, group, about | {"repeat": repeat, "fold": fold})
 
-    def held_lines(self, head: str, held: set[str], bound: np.ndarray, seed: int) -> Fold:
+    def held_lines(
+        self, head: str, held: set[str], others: set[str], bound: np.ndarray, seed: int
+    ) -> Fold:
         """Fit on the other lines, predict those that are held out."""
-        out = np.array([name in held for name in self.units.sample_id])
-        train, test = np.flatnonzero(~out), np.flatnonzero(out)
+        train, test = (
+            np.flatnonzero([name in chosen for name in self.units.sample_id])
+            for chosen in (others, held)
+        )
         effects = self.truth.values[train]
         columns = np.arange(len(self.truth.genes))
         if head == TOKEN_HEAD:
             predicted, columns = self.by_tokens((train, test), None, bound[train], seed)
         else:
-            training = TrainingLines(self.lines.take(train), effects, bound[train])
+            if head in ONE_BY_ONE:
+                columns = most_selective(effects, self.single_targets)
+            training = TrainingLines(self.lines.take(train), effects[:, columns], bound[train])
             fitted = fit_head(head, training, self.head_settings, seed)
             predicted = fitted.predict(self.lines.take(test))
         return Fold(test, columns, predicted, means(effects)[columns])
@@ -266,12 +282,6 @@ def _column(field: pa.Field, columns: dict[str, Any], about: dict[str, Any], n: 
     if pa.types.is_dictionary(field.type):
         return pa.DictionaryArray.from_arrays(np.zeros(n, dtype=np.int32), [value])
     return pa.array(np.full(n, value), field.type)
-
-
-def _seed(*words: object) -> int:
-    """Return a seed below 2³² that is the same for every model and head, and differs by fold."""
-    digest = hashlib.blake2b("|".join(map(str, words)).encode(), digest_size=4).digest()
-    return int.from_bytes(digest, "little")
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from bulkformer.errors import InputError
 from bulkformer.evaluate.records import read_columns
 
+EXPRESSION = "log_tpm"  # the embedder whose vectors are the expression itself
 DEPENDENT = 0.5  # probability above which a line depends on a gene, as DepMap says
 
 
@@ -42,14 +43,18 @@ class Dependencies:
     dependent: np.ndarray
 
 
-def tested_lines(manifest: pa.Table) -> Units:
-    """Return the cell lines of the manifest with their patients and lineages, sorted by id."""
+def tested_lines(manifest: pa.Table, path: Path) -> Units:
+    """Return the cell lines of the manifest with their patients and lineages, sorted by id.
+
+    Raises InputError, naming the `path` of the manifest, if it holds none.
+    """
     by_patient = manifest.filter(
         pa.array(equal(manifest["group_kind"], "patient") & (manifest["repeat"].to_numpy() == 0))
     ).sort_by("unit")
     if not len(by_patient):
         raise InputError(
-            "the manifest of gene_essentiality holds no lines by patient; make it again"
+            f"{path}: holds no line of gene_essentiality in a group of kind patient; make the "
+            "split again"
         )
     group, lineage = (
         np.array(by_patient[name].to_pylist(), dtype=object) for name in ("group", "stratum")
@@ -134,11 +139,21 @@ def read_vectors(path: Path, sample_ids: Sequence[str]) -> np.ndarray:
     return vectors
 
 
-def own_columns(vocabulary: Path, genes: Sequence[str], dimension: int) -> np.ndarray | None:
-    """Return the column of each gene in vectors that are the expression; None if they are not."""
+def own_columns(
+    vocabulary: Path, genes: Sequence[str], embedder: str, dimension: int
+) -> np.ndarray | None:
+    """Return the column of each gene in vectors that are the expression; None if they are not.
+
+    Raises InputError for expression of another vocabulary.
+    """
+    if embedder != EXPRESSION:
+        return None
     names = read_columns(vocabulary, ["gene_id"])["gene_id"]
     if len(names) != dimension:
-        return None
+        raise InputError(
+            f"{vocabulary}: {len(names)} genes, but vectors of {EXPRESSION} have {dimension}; run "
+            "the embed stage again"
+        )
     column_of = {gene: column for column, gene in enumerate(names)}
     return np.array([column_of.get(gene, -1) for gene in genes])
 

@@ -12,6 +12,7 @@ from typing import Protocol
 import numpy as np
 
 from bulkformer.errors import InputError
+from bulkformer.evaluate import per_target
 from bulkformer.evaluate.linear import PrincipalAxes, fit_principal_axes
 from bulkformer.evaluate.ridge import PENALTIES, MultiOutputRidge, fit_ridge
 
@@ -60,9 +61,10 @@ class TrainingLines:
 
 @dataclass(frozen=True)
 class HeadSettings:
-    """`components` of pca_ridge; `penalties` of every ridge."""
+    """`components` of pca_ridge; `trees` of random_forest; `penalties` of every ridge."""
 
     components: int
+    trees: int = 200
     penalties: Sequence[float] = PENALTIES
 
 
@@ -78,10 +80,10 @@ Fit = Callable[[TrainingLines, HeadSettings, int], FittedHead]
 
 
 @dataclass(frozen=True)
-class RidgeOfVectors:
-    """A multi-output ridge on the vectors, or on their principal components."""
+class Regressions:
+    """Regressions of genes on the vectors, or on their principal components."""
 
-    regression: MultiOutputRidge
+    regression: MultiOutputRidge | per_target.PerTarget
     axes: PrincipalAxes | None = None
 
     def predict(self, lines: Lines) -> np.ndarray:
@@ -118,7 +120,7 @@ class OwnExpression:
 def ridge(training: TrainingLines, settings: HeadSettings, seed: int) -> FittedHead:
     """Multi-output ridge, one penalty a gene by inner folds of whole patients."""
     vectors = training.lines.vectors
-    return RidgeOfVectors(
+    return Regressions(
         fit_ridge(vectors, training.effects, training.groups, settings.penalties, seed)
     )
 
@@ -128,7 +130,7 @@ def pca_ridge(training: TrainingLines, settings: HeadSettings, seed: int) -> Fit
     axes = fit_principal_axes(training.lines.vectors, settings.components)
     vectors = axes.transform(training.lines.vectors)
     regression = fit_ridge(vectors, training.effects, training.groups, settings.penalties, seed)
-    return RidgeOfVectors(regression, axes)
+    return Regressions(regression, axes)
 
 
 def permuted_lines(training: TrainingLines, settings: HeadSettings, seed: int) -> FittedHead:
@@ -169,6 +171,26 @@ def own_expression(training: TrainingLines, settings: HeadSettings, seed: int) -
     return OwnExpression(slope, np.where(useful, mean_y - slope * mean_x, overall))
 
 
+def elastic_net(training: TrainingLines, settings: HeadSettings, seed: int) -> FittedHead:
+    """Elastic net, one gene after the other, with as many settings as ridge has penalties."""
+    return _one_by_one(per_target.elastic_net, training, settings, seed)
+
+
+def random_forest(training: TrainingLines, settings: HeadSettings, seed: int) -> FittedHead:
+    """Random forest, one gene after the other, with as many settings as ridge has penalties."""
+    return _one_by_one(per_target.random_forest, training, settings, seed)
+
+
+def _one_by_one(
+    regression: per_target.Regression, training: TrainingLines, settings: HeadSettings, seed: int
+) -> FittedHead:
+    vectors, groups = training.lines.vectors, training.groups
+    fitted = per_target.fit_per_target(
+        regression, vectors, training.effects, groups, settings.trees, seed
+    )
+    return Regressions(fitted)
+
+
 HEADS: dict[str, Fit] = {
     head.__name__: head
     for head in (
@@ -178,8 +200,32 @@ HEADS: dict[str, Fit] = {
         gene_effect_mean,
         lineage_mean,
         own_expression,
+        elastic_net,
+        random_forest,
     )
 }
+# They take so long a gene that only the most selective genes are asked.
+ONE_BY_ONE = ("elastic_net", "random_forest")
+
+
+def trials(name: str) -> int:
+    """Return how many settings a head chooses among in inner folds."""
+    if name in ONE_BY_ONE:
+        return per_target.TRIALS
+    return len(PENALTIES) if name in ("ridge", "pca_ridge", "permuted_lines") else 1
+
+
+def most_selective(effects: np.ndarray, at_most: int | None) -> np.ndarray:
+    """Return the genes that differ most between training lines [n, t], sorted places; None: all.
+
+    The lines that are held out take no part in the choice.
+    """
+    if at_most is None or at_most >= effects.shape[1]:
+        return np.arange(effects.shape[1])
+    rest = np.nan_to_num(effects - means(effects))
+    n = np.maximum((~np.isnan(effects)).sum(axis=0), 1)
+    spread = np.round((rest.astype(np.float64) ** 2).sum(axis=0) / n, 9)
+    return np.sort(np.argsort(-spread, kind="stable")[:at_most])
 
 
 def means(effects: np.ndarray, otherwise: np.ndarray | None = None) -> np.ndarray:

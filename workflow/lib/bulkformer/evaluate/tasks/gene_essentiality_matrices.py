@@ -9,6 +9,8 @@ import pyarrow.parquet as pq
 
 from bulkformer.evaluate.essentiality_measures import within_cells
 
+BY_GENE = "held_out_genes"  # the regime in which a model is asked about some genes only
+
 
 @dataclass(frozen=True)
 class Arm:
@@ -23,7 +25,9 @@ class Arm:
     dependent : int8 [n, t], 1 or 0, -1 where unknown
     predicted, train_mean : float32 [n_repeats, n, t], NaN where nothing was predicted
     fold : int16 [n_repeats, n, t]
-    coverage : share of the genes, of those that any head of the model predicts, that this one does
+    coverage : share of the genes that this head predicts: of all with known effects, or where
+        genes are held out of those that any head of the model does
+    trials : settings that the head chose among
     """
 
     dataset: str
@@ -40,6 +44,7 @@ class Arm:
     train_mean: np.ndarray
     fold: np.ndarray
     coverage: float
+    trials: int
 
     @property
     def n_repeats(self) -> int:
@@ -75,6 +80,7 @@ class Arm:
 
 def read_arms(predictions: pq.ParquetFile) -> Iterator[Arm]:
     """Yield the arms of a file of predictions, sorted; only one is held in memory."""
+    known = int((predictions.metadata.metadata or {}).get(b"n_genes", 0))
     groups: dict[tuple[str, str, str], list[int]] = {}
     genes: dict[tuple[str, str], set[str]] = {}
     for number in range(predictions.num_row_groups):
@@ -85,7 +91,8 @@ def read_arms(predictions: pq.ParquetFile) -> Iterator[Arm]:
         groups.setdefault(key, []).append(number)
         genes.setdefault(key[:2], set()).update(table["target_id"].unique().to_pylist())
     for key in sorted(groups):
-        yield _arm(predictions, key, groups[key], len(genes[key[:2]]))
+        n_genes = len(genes[key[:2]])
+        yield _arm(predictions, key, groups[key], max(n_genes, 0 if key[1] == BY_GENE else known))
 
 
 def _arm(file: pq.ParquetFile, key: tuple[str, str, str], numbers: list[int], n_genes: int) -> Arm:
@@ -138,6 +145,7 @@ def _arm(file: pq.ParquetFile, key: tuple[str, str, str], numbers: list[int], n_
         train_mean,
         fold,
         len(genes) / n_genes,
+        file.read_row_group(numbers[0], columns=["tuning_trials"])["tuning_trials"][0].as_py(),
     )
 
 

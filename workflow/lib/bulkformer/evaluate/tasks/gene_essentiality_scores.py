@@ -1,15 +1,15 @@
 """Gene essentiality: what a row of its predictions holds, and what is measured on it.
 
-The primary measure is the correlation across lines within a gene, of lines that one fit predicted:
-truth and prediction are taken less their means over the fold. Pooled raw, a model that knows
-nothing scores below zero, because a fold's training mean is low where its own lines are high. Less
-the training mean, a head that does not know a gene's mean scores above zero, because truth and
-prediction then share what was subtracted; that form stands beside it. Pooled correlation, which the
-paper reports and the means of genes alone bring to 0.85 and more, is printed last.
+The primary measure is the correlation across lines within a gene and a fold, averaged over folds:
+only lines that one fit predicted are compared. Pooled raw, a model that knows nothing scores below
+zero, because a fold's training mean is low where its own lines are high. Less the training mean, a
+head that does not know a gene's mean scores above zero, because truth and prediction then share
+what was subtracted; that form stands beside it. Pooled correlation, which the paper reports and the
+means of genes alone bring to 0.85 and more, is printed last.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -18,10 +18,19 @@ import pyarrow.parquet as pq
 
 from bulkformer.evaluate import essentiality_measures as essentiality
 from bulkformer.evaluate import measures
-from bulkformer.evaluate.statistics import MIN_GROUPS, Estimate, Resampled, defined
-from bulkformer.evaluate.task import Score, Scoring, Task
+from bulkformer.evaluate.statistics import Estimate, defined
+from bulkformer.evaluate.task import PROTOCOLS, Score, Scoring, Task
+from bulkformer.evaluate.tasks.gene_essentiality_correlations import (
+    GENES,
+    PER_GENE,
+    WITHIN,
+    Correlations,
+    correlations,
+    middle,
+    units_of,
+)
 from bulkformer.evaluate.tasks.gene_essentiality_matrices import Arm, read_arms
-from bulkformer.evaluate.units import UnitScores
+from bulkformer.evaluate.units import FOLD, UnitScores
 
 NAME = pa.dictionary(pa.int32(), pa.string())
 # One row a tested line, gene, head and repeat; row groups hold one regime, head, repeat and fold.
@@ -44,78 +53,45 @@ PREDICTIONS = pa.schema(
         ("y_pred", pa.float32()),
         ("train_mean", pa.float32()),  # of the gene in the training lines of the fold
         ("dependent", pa.bool_()),  # probability of dependency above one half; null where unknown
+        ("tuning_trials", pa.int32()),  # settings that the head chose among in inner folds
     ]
 )
-GENES = "gene"  # group kind of the regime that holds genes out
+N_GENES = "n_genes"  # in the metadata of the file: genes with known effects
 VECTOR_HEAD = "ridge"
 TOKEN_HEAD = "token_mlp"
 THRESHOLDS = (0.2, 0.4)
 PERMUTATIONS = 20
-PER_GENE, WITHIN = "per_gene_pearson", "within_lineage_pearson"
-
-
-@dataclass(frozen=True)
-class Correlations:
-    """Correlations of genes over repeats: [t], and in each draw of groups [n_boot, t] or None."""
-
-    observed: np.ndarray
-    drawn: np.ndarray | None
-    n_groups: int
-
-    def estimate(self, genes: np.ndarray, median: bool = False) -> Estimate:
-        """Estimate the mean or median over genes, with an interval over draws of groups."""
-        value = _middle(self.observed[genes], median)
-        if self.drawn is None or np.isnan(value):
-            return Estimate(defined(value))
-        known = self.drawn[:, genes & ~np.isnan(self.observed)]
-        middle = np.median if median else np.mean
-        if np.isnan(known).any():  # a draw of lines without spread
-            middle = np.nanmedian if median else np.nanmean
-        drawn = middle(known, axis=1).astype(np.float64)
-        return Resampled(self.n_groups, [np.array(value)], [drawn]).estimate(lambda sums: sums)
 
 
 def score(predictions: pq.ParquetFile, scoring: Scoring) -> Iterator[Score]:
     """Score each regime and head over all repeats."""
-    for arm in read_arms(predictions):
-        yield from _scores(arm, scoring)
+    yield from _found(predictions, scoring)[0]
 
 
 def units(predictions: pq.ParquetFile, scoring: Scoring) -> Iterator[UnitScores]:
-    """Yield the correlations of single genes, over all lines and within lineages."""
+    """Yield the mean correlation of genes in every fold, or of each gene where genes are held out.
+
+    Genes of which none was held out are told by the same lines, and a vector that was lucky with
+    these is lucky with all genes: compared gene by gene, one random vector would beat another.
+    """
+    yield from _found(predictions, scoring)[1]
+
+
+@lru_cache(maxsize=1)  # scores and scores of units come from the same matrices
+def _found(predictions: pq.ParquetFile, scoring: Scoring) -> tuple[list[Score], list[UnitScores]]:
+    scores: list[Score] = []
+    units: list[UnitScores] = []
     for arm in read_arms(predictions):
-        about = {"dataset": arm.dataset, "regime": arm.regime, "head": arm.head}
-        for metric, within in ((PER_GENE, False), (WITHIN, True)):
-            found = correlations(arm, scoring, within, draws=False).observed
-            yield UnitScores(**about, metric=metric, unit_kind=GENES, unit=arm.genes, value=found)
+        found = {
+            metric: correlations(arm, scoring, within)
+            for metric, within in ((PER_GENE, False), (WITHIN, True))
+        }
+        scores += _scores(arm, scoring, found)
+        units += units_of(arm, scoring, found)
+    return scores, units
 
 
-def correlations(arm: Arm, scoring: Scoring, within: bool, draws: bool = True) -> Correlations:
-    """Correlate each gene across the lines of a fold, or of a lineage in a fold; folds pooled."""
-    n_groups = len(arm.groups)
-    draws = draws and n_groups >= MIN_GROUPS and scoring.bootstrap.n_boot > 0
-    weights = scoring.bootstrap.draws(n_groups) if draws else None
-    observed, drawn = [], []
-    by_gene = scoring.group_kinds[arm.dataset, arm.regime] == GENES
-    for repeat in range(arm.n_repeats):
-        cell = arm.cells(repeat, by_gene) if within else arm.fold_of_line(repeat, by_gene)
-        truth, predicted = arm.centred(repeat, cell)
-        parts, resampled = [], []
-        for _, sums in essentiality.sums_by_group(truth, predicted, arm.group, n_groups):
-            parts.append(essentiality.correlation(sums.sum(axis=0)))
-            if weights is not None:
-                # Single precision: values are centred, and an interval needs no more.
-                total = weights @ sums.reshape(n_groups, -1).astype(np.float32)
-                total = total.reshape(-1, *sums.shape[1:]).astype(np.float64)
-                resampled.append(essentiality.correlation(total).astype(np.float32))
-        observed.append(np.concatenate(parts))
-        if resampled:
-            drawn.append(np.concatenate(resampled, axis=1))
-    mean = essentiality.mean_of_defined
-    return Correlations(mean(observed), mean(drawn) if drawn else None, n_groups)
-
-
-def _scores(arm: Arm, scoring: Scoring) -> Iterator[Score]:
+def _scores(arm: Arm, scoring: Scoring, correlated: Mapping[str, Correlations]) -> Iterator[Score]:
     kind = scoring.group_kinds[arm.dataset, arm.regime]
     by_gene = kind == GENES
     kind = "patient" if by_gene else kind
@@ -147,8 +123,7 @@ def _scores(arm: Arm, scoring: Scoring) -> Iterator[Score]:
             group=genes,
         )
 
-    for metric, within in ((PER_GENE, False), (WITHIN, True)):
-        found = correlations(arm, scoring, within)
+    for metric, found in correlated.items():
         for name, chosen in {None: np.ones(len(arm.genes), bool), **sets}.items():
             r = found.observed[chosen]
             n = int(np.isfinite(r).sum())
@@ -158,7 +133,7 @@ def _scores(arm: Arm, scoring: Scoring) -> Iterator[Score]:
             about |= {"n_groups": n, "unit": GENES}
             over_genes = scoring.bootstrap.mean_over_units(r)
             yield row(f"{metric}_over_genes", "mean_over_groups", over_genes, **about)
-        if not within:
+        if metric == PER_GENE:
             r = found.observed
             yield from _above(arm, scoring, r, by_gene, row)
             dropped = int(np.isnan(r).sum())
@@ -170,8 +145,10 @@ def _scores(arm: Arm, scoring: Scoring) -> Iterator[Score]:
             [essentiality.per_gene_pearson(*pairs(repeat)) for repeat in range(arm.n_repeats)]
         )
         n = int(np.isfinite(r).sum())
-        mean = Estimate(defined(_middle(r, False)))
+        mean = Estimate(defined(middle(r, False)))
         yield row(f"{PER_GENE}_{metric}", "mean_over_groups", mean, n, n, None)
+    trials = Estimate(float(arm.trials))
+    yield row("tuning_trials", "fold_mean", trials, len(arm.genes), len(arm.groups), None)
     yield from _areas(arm, scoring, by_gene, row)
     yield from _pooled(arm, scoring, kind, row)
 
@@ -183,7 +160,7 @@ def _above(arm: Arm, scoring: Scoring, r: np.ndarray, by_gene: bool, row: Any) -
     null: dict[float, list[float]] = {threshold: [] for threshold in THRESHOLDS}
     fold = arm.fold_of_line(0, by_gene)
     truth, predicted = arm.centred(0, fold)
-    truth, predicted = essentiality.unit_length(truth), essentiality.unit_length(predicted)
+    truth, predicted = (essentiality.unit_length(each, fold) for each in (truth, predicted))
     for _ in range(PERMUTATIONS if n else 0):
         order = essentiality.permuted_within(fold, rng)
         found = np.einsum("ij,ij->j", truth[order], predicted)[np.isfinite(r)]
@@ -249,13 +226,6 @@ def _pooled(arm: Arm, scoring: Scoring, kind: str, row: Any) -> Iterator[Score]:
         yield row(metric, "pooled", found.estimate(statistic), n, n_groups, kind)
 
 
-def _middle(values: np.ndarray, median: bool) -> float:
-    values = values[~np.isnan(values)]
-    if not len(values):
-        return float("nan")
-    return float(np.median(values) if median else values.mean(dtype=np.float64))
-
-
 def heads(protocol: str, settings: Mapping[str, Any]) -> Sequence[str]:
     """Return the heads of a protocol: one for vectors of lines, one for models with gene tokens."""
     return (VECTOR_HEAD, TOKEN_HEAD)
@@ -281,6 +251,10 @@ TASK = Task(
     score=score,
     units=units,
     paired={"legacy": PER_GENE, "strict": PER_GENE},
+    # Genes share the lines that are held out, and so all chance of which these are: folds decide.
+    paired_units=dict.fromkeys(["random_folds", "held_out_lines", "held_out_lineages"], (FOLD,)),
+    headline={"legacy": {"regime": ["random_folds"]}, "strict": {"regime": ["held_out_lines"]}},
     null="gene_effect_mean",
+    null_knows=dict.fromkeys(PROTOCOLS, "knows the mean of each gene and nothing of the line"),
     ranked={"legacy": "random_folds", "strict": "held_out_lines"},
 )

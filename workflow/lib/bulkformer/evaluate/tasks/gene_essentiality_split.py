@@ -62,7 +62,7 @@ def gene_essentiality_split(
         n = min(n, len(set(groups)))
         if n < 2:
             raise InputError(
-                f"{samples}: all {len(units.unit)} lines are one {units.group_kind}; two are "
+                f"{samples}: {len(units.unit)} lines are at most one {units.group_kind}; two are "
                 "needed to hold one out. Add lines, or leave evaluate.gene_essentiality out"
             )
         return assign_folds(strata, groups, n, np.random.default_rng([seed, *stream]))
@@ -75,7 +75,7 @@ def gene_essentiality_split(
         fold = dealt(units, units.stratum, units.group, strict["folds"], repeat)
         tables.append(folds(units, "strict", "held_out_lines", repeat, fold))
     whole = lineages_of(units)
-    fold = dealt(whole, anyone, whole.group, strict["lineage_folds"], 0, 1)
+    fold = dealt(whole, [""] * len(whole.unit), whole.group, strict["lineage_folds"], 0, 1)
     tables.append(folds(whole, "strict", "held_out_lineages", 0, fold))
     some = asked_genes(genes, chosen["token_genes"], seed)
     each = Units(some, some, "gene", [""] * len(some), [chosen["cohort"]] * len(some))
@@ -137,17 +137,26 @@ def lines_of(samples: Path, cell_lines: Path, measured_lines: set[str], cohort: 
 
 
 def lineages_of(units: Units) -> Units:
-    """Return the same lines in groups of whole lineages; a patient may join two of them."""
-    lineages = [
-        f"lineage {lineage.replace(',', ' ')}" if lineage != UNKNOWN else ""
-        for lineage in units.stratum
-    ]
+    """Return lines in groups of whole lineages; a patient may join two of them.
+
+    Lines of unknown lineage are left out: one of them could be of the lineage that is held out.
+    """
+    known = [row for row, lineage in enumerate(units.stratum) if lineage != UNKNOWN]
+    if len(known) < len(units.unit):
+        print(
+            f"held_out_lineages: left out {len(units.unit) - len(known)} of {len(units.unit)} "
+            "cell lines, whose lineage is not known",
+            file=sys.stderr,
+        )
+    unit, patient, lineage, cohort = (
+        [values[row] for row in known]
+        for values in (units.unit, units.group, units.stratum, units.cohort)
+    )
     keys = [
-        ",".join(filter(None, own))
-        for own in zip(lineages, [f"patient {name}" for name in units.group], strict=True)
+        f"lineage {own.replace(',', ' ')},patient {name}"
+        for own, name in zip(lineage, patient, strict=True)
     ]
-    groups = connected_groups(keys, units.unit)
-    return Units(units.unit, groups, "lineage", units.stratum, units.cohort)
+    return Units(unit, connected_groups(keys, unit), "lineage", lineage, cohort)
 
 
 def asked_genes(genes: list[str], at_most: int | None, seed: int) -> list[str]:

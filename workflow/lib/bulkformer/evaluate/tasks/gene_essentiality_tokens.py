@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import torch
 
 VALIDATION_SHARE = 0.1  # of the training patients, or genes, by which training is stopped
+CELLS_AT_ONCE = 16_384  # tokens that a network predicts from together
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,10 @@ class TokenRows:
     store: TokenStore
     samples: list[str]
     genes: np.ndarray
+
+    def take(self, lines: np.ndarray, genes: np.ndarray) -> TokenRows:
+        """Return the tokens of the chosen places among these lines and these genes."""
+        return TokenRows(self.store, [self.samples[line] for line in lines], self.genes[genes])
 
     def blocks(self, order: np.ndarray | None = None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield rows int [m] and tokens float32 [m, k, d]; `order` is that of the file's blocks."""
@@ -79,8 +84,13 @@ class TokenNetwork:
         self.network.eval()
         with torch.inference_mode():
             for places, tokens in rows.blocks():
-                inputs = torch.from_numpy((tokens - self.mean) / self.scale).to(device)
-                predicted[places] = self.network(inputs).squeeze(-1).cpu().numpy()
+                flat = tokens.reshape(-1, tokens.shape[-1])
+                parts = []
+                for start in range(0, len(flat), CELLS_AT_ONCE):
+                    now = (flat[start : start + CELLS_AT_ONCE] - self.mean) / self.scale
+                    told = self.network(torch.from_numpy(now).to(device))
+                    parts.append(told.squeeze(-1).cpu().numpy())
+                predicted[places] = np.concatenate(parts).reshape(tokens.shape[:2])
         return predicted * self.spread + self.level
 
 
@@ -106,6 +116,9 @@ def fit_token_network(
     level, spread = float(np.nanmean(learned)), float(np.nanstd(learned)) or 1.0
     mean, scale = _standardisation(rows, ~np.isnan(learned))
     targets = ((effects - level) / spread).astype(np.float32)
+    judged = [np.flatnonzero(validation.any(axis=axis)) for axis in (1, 0)]
+    stopping, cells = rows.take(*judged), np.ix_(*judged)
+    truth = np.where(validation, targets, np.nan)[cells]
     rng = np.random.default_rng(seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -115,8 +128,7 @@ def fit_token_network(
         for epoch in range(settings.epochs):
             _epoch(network, optimiser, rows, targets, validation, (mean, scale), settings, rng)
             fitted = TokenNetwork(network, mean, scale, 0.0, 1.0)
-            errors = (fitted.predict(rows) - targets)[validation]
-            error = float(np.nanmean(errors**2))
+            error = float(np.nanmean((fitted.predict(stopping) - truth) ** 2))
             print(f"epoch {epoch + 1}: validation error {error:.4f}", file=sys.stderr)
             waited += 1
             if error < best:

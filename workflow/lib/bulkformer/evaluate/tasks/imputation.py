@@ -6,6 +6,7 @@ the model, the order of samples, or which others are tested.
 
 from __future__ import annotations
 
+import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from bulkformer.embed.registry import load
 from bulkformer.errors import InputError
 from bulkformer.evaluate.records import pair
 from bulkformer.evaluate.splits import read_manifest
+from bulkformer.evaluate.tasks.imputation_genes import SPREADS
 from bulkformer.evaluate.tasks.imputation_masks import (
     PANEL,
     RANDOM,
@@ -48,7 +50,7 @@ def imputation(
     store: Annotated[list[Path], Option(help="log_tpm.arrow of each cohort, same order.")],
     reference: Annotated[Path, Option(help="Fitted gene mean: mean and spread of each gene.")],
     mask_fractions: Annotated[list[float], Option(help="Shares of genes hidden.")],
-    mask_repeats: Annotated[int, Option(help="Random masks of each share; legacy takes one.")],
+    mask_repeats: Annotated[int, Option(help="Random masks of 15 %; legacy takes one.")],
     seed: Annotated[int, Option()],
     batch_size: Annotated[int, Option(help="Samples a forward pass.")],
     output: Annotated[Path, Option()],
@@ -59,6 +61,9 @@ def imputation(
     panel: Annotated[Path | None, Option(help="Genes that stay visible, one a line.")] = None,
     panel_genes: Annotated[
         int | None, Option(help="Without --panel: how many of the most variable genes it has.")
+    ] = None,
+    further_mask_repeats: Annotated[
+        int | None, Option(help="Random masks of every other share, if fewer.")
     ] = None,
 ) -> None:
     """Predict hidden expression values of the test samples; legacy hides at random only."""
@@ -71,7 +76,7 @@ def imputation(
         shown = read_panel(panel, genes)
     elif PANEL in kinds and panel_genes:
         shown = most_variable(training, panel_genes)
-    masks = plan(kinds, mask_fractions, 1 if legacy else mask_repeats, shown)
+    masks = plan(kinds, mask_fractions, 1 if legacy else mask_repeats, shown, further_mask_repeats)
     tests = read_test_samples(
         read_manifest(split, "imputation", protocol).to_pandas(),
         pair(cohort, store, "--store"),
@@ -84,9 +89,12 @@ def imputation(
             "run the expression stage again"
         )
     chosen = load(embedder, settings, weights, genes, seed, batch_size)
+    spread = dict(zip(gene_ids, training.spread.tolist(), strict=True))
     with (
         atomic(output) as partial,
-        pq.ParquetWriter(partial, PREDICTIONS, compression="zstd") as writer,
+        pq.ParquetWriter(
+            partial, PREDICTIONS.with_metadata({SPREADS: json.dumps(spread)}), compression="zstd"
+        ) as writer,
     ):
         for mask, repeat in [(each, repeat) for each in masks for repeat in range(each.repeats)]:
             hidden = hidden_values(mask, repeat, seed, tests.rows, tests.may_hide, training, shown)

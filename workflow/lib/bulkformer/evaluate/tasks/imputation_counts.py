@@ -11,6 +11,7 @@ from __future__ import annotations
 import sys
 import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,9 @@ import pyarrow as pa
 
 from bulkformer.errors import InputError
 from bulkformer.expression.normalise import LARGEST_LOG_TPM
+
+if TYPE_CHECKING:
+    from pydeseq2.default_inference import DefaultInference
 
 RAW_UNITS = ("counts", "expected_counts")
 # A gene is tested if as many samples as the smaller class has hold at least as many reads.
@@ -52,7 +56,8 @@ def rebuilt_counts(
     ----------
     counts, log_tpm : [n, G], NaN where a gene was not measured; log_tpm was made from counts
     hidden : bool [n, G]
-    predicted : ln(TPM + 1) [n, G]; kept within what a sample can hold, 0 to a million TPM
+    predicted : ln(TPM + 1) [n, G]; kept within what a sample can hold, 0 to a million TPM. NaN
+        where a model tells nothing, which stays a gap
     length_bp : [G], as log_tpm was made with; NaN where unknown
     """
     length = np.where(np.isnan(length_bp), 0.0, length_bp)
@@ -80,16 +85,39 @@ def differential_expression(
 ) -> pd.DataFrame:
     """Test each gene with PyDESeq2: Wald test, design ~ class, size factors by median of ratios.
 
+    Where counts have gaps, each gene is tested on the samples that show it (see imputation_gaps). A
+    gene that fewer than two samples of a class show is not tested. Outliers are then neither
+    replaced nor filtered, because PyDESeq2 would refit genes without knowing their gaps.
+
     Parameters
     ----------
-    counts : [n, G]; rounded to whole reads
+    counts : [n, G]; rounded to whole reads, NaN where there is a gap
     is_second : bool [n]; fold changes are of this class over the other
 
     Returns
     -------
     One row a gene, columns COLUMNS; padj is Benjamini-Hochberg after independent filtering, NaN for
-    a gene that was filtered. What PyDESeq2 warns of goes to stderr.
+    a gene that was filtered or not tested. What PyDESeq2 warns of goes to stderr.
     """
+    visible = np.isfinite(counts)
+    if visible.all():
+        return _tested(counts, genes, is_second, None)
+    # Imports PyDESeq2, which is slow to start.
+    from bulkformer.evaluate.tasks.imputation_gaps import VisibleSamples, enough_samples, filled
+
+    found = pd.DataFrame(np.nan, index=genes, columns=list(COLUMNS))
+    kept = enough_samples(counts, is_second)
+    if kept.any():
+        names = [name for name, of in zip(genes, kept, strict=True) if of]
+        whole = filled(counts[:, kept])
+        found.loc[names] = _tested(whole, names, is_second, VisibleSamples(visible[:, kept]))
+    return found
+
+
+def _tested(
+    counts: np.ndarray, genes: list[str], is_second: np.ndarray, of_gaps: DefaultInference | None
+) -> pd.DataFrame:
+    """Run PyDESeq2 on counts without gaps; `of_gaps` knows which of them were filled."""
     from pydeseq2.dds import DeseqDataSet
     from pydeseq2.default_inference import DefaultInference
     from pydeseq2.ds import DeseqStats
@@ -101,13 +129,22 @@ def differential_expression(
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         # Processes of their own would take longer to start than these genes take.
-        inference = DefaultInference(n_cpus=1)
+        inference = of_gaps or DefaultInference(n_cpus=1)
         data = DeseqDataSet(
-            counts=whole, metadata=about, design="~class", inference=inference, quiet=True
+            counts=whole,
+            metadata=about,
+            design="~class",
+            refit_cooks=of_gaps is None,
+            inference=inference,
+            quiet=True,
         )
         data.deseq2()
         tests = DeseqStats(
-            data, contrast=["class", "second", "first"], inference=inference, quiet=True
+            data,
+            contrast=["class", "second", "first"],
+            cooks_filter=of_gaps is None,
+            inference=inference,
+            quiet=True,
         )
         tests.summary()
     for message in dict.fromkeys(str(each.message) for each in caught):

@@ -1,7 +1,10 @@
 """Calls the genes that differ between two classes on counts that a model completed.
 
 Some values are hidden, imputed as ln(TPM + 1) and brought back to counts; the rest stays as
-measured. What DESeq2 then finds is held against what it finds on the measured counts.
+measured. What DESeq2 then finds is held against what it finds on the measured counts. Values that a
+model does not tell stay gaps: a gene is tested on the samples that show it, and one that too few
+show is not called. The control `masked_counts` tells none, so that the others show what it adds to
+impute.
 """
 
 from __future__ import annotations

@@ -55,6 +55,9 @@ def imputation_differential_split(
         kept = select(kept, [row for row, own in enumerate(kept["sample_id"]) if own in held_out])
     if kept["sample_id"]:
         kept = without_training_samples(kept, rows, cohort, f"{SECTION}.cohort")
+    # By name, so that the draw does not hang on the order of the table.
+    ids = np.asarray(kept["sample_id"], dtype=str)
+    kept = select(kept, np.argsort(ids, kind="stable").tolist())
     chosen = []
     for number, name in enumerate(classes):
         members = [row for row, own in enumerate(kept[label]) if own == name]

@@ -1,14 +1,28 @@
-"""How correlations spread over genes: their quartiles, and their means by level of expression.
+"""How correlations spread over genes: their quartiles, and their means by expression and variance.
 
-A mean over genes hides that strongly expressed genes are told well and silent ones not at all.
+A mean over genes hides that strongly expressed genes are told well and silent ones not at all, and
+that a gene which hardly varies has little to be told.
 """
 
-import numpy as np
+import json
 
+import numpy as np
+import pyarrow.parquet as pq
+
+from bulkformer.errors import InputError
 from bulkformer.evaluate.statistics import LEVEL, MIN_GROUPS, Bootstrap, Estimate
 
-EXPRESSION_DECILE = "expression_decile"
+SPREADS = b"training_spread"  # in the schema metadata: JSON {gene: standard deviation in training}
+EXPRESSION_DECILE, VARIANCE_DECILE = "expression_decile", "variance_decile"
 QUARTILES = {"lower_quartile_over_groups": 0.25, "upper_quartile_over_groups": 0.75}
+
+
+def read_spreads(predictions: pq.ParquetFile) -> dict[str, float]:
+    """Return {gene: standard deviation in training}, which the metadata of predictions names."""
+    metadata = predictions.schema_arrow.metadata or {}
+    if SPREADS not in metadata:
+        raise InputError("the predictions do not say how genes vary in training; make them again")
+    return json.loads(metadata[SPREADS])
 
 
 def quartiles(values: np.ndarray, bootstrap: Bootstrap) -> dict[str, Estimate]:
@@ -37,12 +51,12 @@ def quartiles(values: np.ndarray, bootstrap: Bootstrap) -> dict[str, Estimate]:
     }
 
 
-def expression_deciles(values: np.ndarray, training_mean: np.ndarray) -> dict[str, np.ndarray]:
-    """Return {decile: values} of genes by their mean in training, from "01", the lowest, to "10".
+def deciles(values: np.ndarray, level: np.ndarray) -> dict[str, np.ndarray]:
+    """Return {decile: values} of genes by their level in training, from "01", the lowest, to "10".
 
-    Genes without a value are left out before the deciles are cut, equal means in gene order.
+    Genes without a value are left out before the deciles are cut, equal levels in gene order.
     """
     defined = ~np.isnan(values)
-    ordered = values[defined][np.argsort(training_mean[defined], kind="stable")]
+    ordered = values[defined][np.argsort(level[defined], kind="stable")]
     parts = np.array_split(ordered, 10)
     return {f"{number:02d}": part for number, part in enumerate(parts, start=1) if len(part)}

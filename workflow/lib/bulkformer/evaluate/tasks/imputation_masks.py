@@ -21,6 +21,7 @@ from bulkformer.errors import InputError
 
 RANDOM, WHOLE_GENE, LOW_EXPRESSION, PANEL = "random", "whole_gene", "low_expression", "panel"
 KINDS = (RANDOM, WHOLE_GENE, LOW_EXPRESSION, PANEL)
+PAPER_SHARE = 0.15  # that BulkFormer's training and its published imputation hide
 LANDMARK_COLUMN = "pr_is_lm"  # marks gene_info of L1000, which lists further genes
 
 
@@ -56,12 +57,18 @@ class Mask:
 
 
 def plan(
-    kinds: Sequence[str], fractions: Sequence[float], repeats: int, panel: np.ndarray | None
+    kinds: Sequence[str],
+    fractions: Sequence[float],
+    repeats: int,
+    panel: np.ndarray | None,
+    further_repeats: int | None = None,
 ) -> list[Mask]:
     """Return the conditions, random ones first.
 
-    Random masks are drawn `repeats` times. The other kinds get one mask: where whole genes or weak
-    values are hidden, thousands of genes stand in for further draws, and a panel leaves no choice.
+    Random masks of the share that the paper hides are drawn `repeats` times, those of other shares
+    `further_repeats` times at the most: each repeat saves every hidden value again. The other kinds
+    get one mask: where whole genes or weak values are hidden, thousands of genes stand in for
+    further draws, and a panel leaves no choice.
     Raises InputError for an unknown kind and for an unknown panel.
     """
     unknown = [kind for kind in kinds if kind not in KINDS]
@@ -77,8 +84,10 @@ def plan(
         if kind == PANEL:
             masks.append(Mask(kind, int(panel.sum()), 1))
         else:
-            own = repeats if kind == RANDOM else 1
-            masks += [Mask(kind, fraction, own) for fraction in fractions]
+            further = repeats if further_repeats is None else min(repeats, further_repeats)
+            for fraction in fractions:
+                own = repeats if fraction == PAPER_SHARE else further
+                masks.append(Mask(kind, fraction, own if kind == RANDOM else 1))
     return masks
 
 

@@ -26,6 +26,7 @@ from bulkformer.evaluate.records import (
     split_keys,
 )
 from bulkformer.evaluate.splits import Units, connected_groups, manifest, write_manifest
+from bulkformer.expression.components import connected_components
 
 CORPUS_REGIMES = {"legacy": "held_out_samples", "strict": "held_out_groups"}
 GROUP_COLUMNS = {"patient_id": "patient", "donor_id": "donor", "study_id": "study"}
@@ -90,11 +91,9 @@ def _corpus_units(rows: Columns, regime: str, corpus: Path) -> Units:
         raise InputError(
             f"{corpus}: group '{shared[0]}' is held out and trained on; split the corpus again"
         )
-    order = np.argsort(np.asarray(chosen["sample_id"], dtype=str), kind="stable")
-    n = len(order)
+    n = len(chosen["sample_id"])
     kind = _group_kind(chosen["group"], corpus)
-    units = Units(chosen["sample_id"], chosen["group"], kind, [""] * n, chosen["cohort"])
-    return units.take(order)
+    return Units(chosen["sample_id"], chosen["group"], kind, [""] * n, chosen["cohort"])
 
 
 def _group_kind(groups: Sequence[str], corpus: Path) -> str:
@@ -126,6 +125,7 @@ def external_units(samples: Columns, cohort: str, strata: Sequence[str] = ()) ->
 def without_training_samples(samples: Columns, corpus: Columns, cohort: str, key: str) -> Columns:
     """Drop samples that were trained on, or whose study, patient or donor was; log how many.
 
+    Also through others: a study that shares a sample with one that was trained on goes with it.
     Raises InputError, naming the config's `key`, if no sample is left.
     """
     seen = {
@@ -137,11 +137,8 @@ def without_training_samples(samples: Columns, corpus: Columns, cohort: str, key
         }
         for name in IDENTITIES
     }
-    unseen = [
-        row
-        for row in range(len(samples["sample_id"]))
-        if all(seen[name].isdisjoint(split_keys(samples[name][row])) for name in IDENTITIES)
-    ]
+    known = set().union(*(_joined_with(samples[name], seen[name]) for name in IDENTITIES))
+    unseen = [row for row in range(len(samples["sample_id"])) if row not in known]
     dropped = len(samples["sample_id"]) - len(unseen)
     if dropped:
         print(
@@ -157,10 +154,19 @@ def without_training_samples(samples: Columns, corpus: Columns, cohort: str, key
     return select(samples, unseen)
 
 
+def _joined_with(cells: Sequence[str | None], seen: set[str]) -> set[int]:
+    """Return the rows whose keys of one kind, or those they are joined with, are among `seen`."""
+    own = {row: keys for row, cell in enumerate(cells) if (keys := split_keys(cell))}
+    component = dict(zip(own, connected_components(list(own.values())), strict=True))
+    learned = {component[row] for row, keys in own.items() if not seen.isdisjoint(keys)}
+    return {row for row, name in component.items() if name in learned}
+
+
 def _draw(units: Units, max_samples: int, seed: int) -> Units:
     """Take at most `max_samples` units at random; the draw depends on the sorted units alone."""
-    chosen = np.random.default_rng(seed).permutation(len(units.unit))[:max_samples]
-    return units.take(np.sort(chosen))
+    by_name = np.argsort(np.asarray(units.unit, dtype=str), kind="stable")
+    chosen = np.random.default_rng(seed).permutation(len(by_name))[:max_samples]
+    return units.take(by_name[np.sort(chosen)])
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from bulkformer.evaluate.units import UnitScores
 if TYPE_CHECKING:
     from bulkformer.evaluate.tasks.imputation_scores import Block
 
+PER_GENE, WITHIN_SAMPLE = "per_gene_pearson_deviation", "centred_per_sample_pearson"
 Key = tuple[str, str, str]  # dataset, regime, condition
 
 
@@ -36,13 +37,16 @@ def units_of_blocks(
         )
         skill = measures.mse_skill(pooled[:, 12], pooled[:, 14])
         yield UnitScores(metric="mse_skill", unit_kind=kind, unit=groups, value=skill, **about)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            within = samples[:, 0] / samples[:, 1]
-        metric = "centred_per_sample_pearson"
-        yield UnitScores(metric=metric, unit_kind=kind, unit=groups, value=within, **about)
-        genes, values = mean_over_repeats([block.genes_deviation for block in own])
-        metric = "per_gene_pearson_deviation"
-        yield UnitScores(metric=metric, unit_kind="gene", unit=genes, value=values, **about)
+        within = mean_of_sums(samples)
+        yield UnitScores(metric=WITHIN_SAMPLE, unit_kind=kind, unit=groups, value=within, **about)
+        genes, values = mean_over_repeats([block.genes for block in own])
+        yield UnitScores(metric=PER_GENE, unit_kind="gene", unit=genes, value=values, **about)
+
+
+def mean_of_sums(sums: np.ndarray) -> np.ndarray:
+    """Return sum / count of sums [..., 2]; NaN where nothing was counted."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return sums[..., 0] / sums[..., 1]
 
 
 def mean_over_repeats(

@@ -7,7 +7,6 @@ number is computed here: the metrics step reads the predictions.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import sys
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ from bulkformer.evaluate.perturbation_heads import (
     fit_change,
 )
 from bulkformer.evaluate.perturbation_questions import ChangeSettings, TrainingChanges
+from bulkformer.evaluate.seeds import fold_seed
 from bulkformer.evaluate.splits import read_manifest
 from bulkformer.evaluate.tasks.perturbation_profiles import ALL, Profiles, Seen, read_profiles
 from bulkformer.evaluate.tasks.perturbation_scores import PREDICTIONS, heads
@@ -79,7 +79,7 @@ def perturbation(
         atomic(output) as partial,
         pq.ParquetWriter(partial, schema, compression="zstd") as writer,
     ):
-        for fold in _folds(rows, profiles):
+        for fold in _folds(split, rows, profiles):
             for name in names:
                 if name == GROUND_TRUTH:
                     predicted = tested.change[fold.test]
@@ -87,7 +87,7 @@ def perturbation(
                     learned = TrainingChanges(
                         training.take(fold.train), training.change[fold.train], fold.groups
                     )
-                    own_seed = _seed(seed, name, fold.about["regime"], fold.about["fold"])
+                    own_seed = fold_seed(seed, name, fold.about["regime"], fold.about["fold"])
                     fitted = fit_change(name, learned, fitting, own_seed)
                     predicted = fitted.predict(tested.take(fold.test))
                 mean = training.change[fold.train].mean(axis=0, dtype=np.float64)
@@ -108,16 +108,24 @@ class Fold:
     about: dict[str, Any]
 
 
-def _folds(manifest: pa.Table, profiles: Profiles) -> list[Fold]:
-    """Return the folds that are tested, by regime, repeat and number."""
+def _folds(split: Path, manifest: pa.Table, profiles: Profiles) -> list[Fold]:
+    """Return the folds that are tested, by regime, repeat and number.
+
+    Raises InputError for a profile that the task does not have.
+    """
     place = {name: row for row, name in enumerate(profiles.table["profile_id"])}
     columns = {name: manifest[name].to_pylist() for name in manifest.column_names}
     absent = sorted(set(columns["unit"]) - place.keys())
     if absent:
-        raise InputError(f"profile '{absent[0]}' of the manifest is not there; split again")
+        raise InputError(
+            f"{split}: {len(absent)} profiles, first '{absent[0]}', are not among those treated; "
+            "remove the file, so that the profiles are split again"
+        )
     row_of = np.array([place[unit] for unit in columns["unit"]])
     group = np.array(columns["group"])
-    _, code = np.unique(group, return_inverse=True)
+    # Of several keys any binds; inner folds hold out what the first one names.
+    keys = [name.split(",") for name in columns["group"]]
+    _, code = np.unique([own[0] for own in keys], return_inverse=True)
     role, number = np.array(columns["role"]), np.array(columns["fold"])
     key = list(zip(columns["dataset"], columns["regime"], columns["repeat"], strict=True))
     folds = []
@@ -126,6 +134,9 @@ def _folds(manifest: pa.Table, profiles: Profiles) -> list[Fold]:
         for fold in np.unique(number[here & (role == "test")]).tolist():
             test = np.flatnonzero(here & (number == fold))
             train = np.flatnonzero(here & (number != fold))
+            if any(len(keys[row]) > 1 for row in test):
+                held_out = set().union(*(keys[row] for row in test))
+                train = np.array([row for row in train if held_out.isdisjoint(keys[row])])
             test, train = (rows[np.argsort(row_of[rows])] for rows in (test, train))
             about = {"dataset": dataset, "regime": regime, "repeat": repeat, "fold": fold}
             folds.append(
@@ -161,6 +172,7 @@ def _table(
         "compound": "compound",
         "cell_id": "cell_id",
         "controls": "controls",
+        "control_set": "control_set",
     }
     arrays = []
     for field in schema:
@@ -170,9 +182,9 @@ def _table(
             arrays.append(flat.cast(field.type))
         elif field.name == "group":
             arrays.append(text(fold.group_of_test))
-        elif field.name == "time_h":
-            hours = profiles.table["time_h"]
-            arrays.append(pa.array([hours[row] for row in rows], field.type))
+        elif field.name in ("time_h", "dose_um"):
+            numbers = profiles.table[field.name]
+            arrays.append(pa.array([numbers[row] for row in rows], field.type))
         elif field.name in named:
             column = profiles.table[named[field.name]]
             arrays.append(text([column[row] for row in rows]))
@@ -183,12 +195,6 @@ def _table(
         else:
             arrays.append(pa.array(np.full(n, constant[field.name]), field.type))
     return pa.table(arrays, schema=schema)
-
-
-def _seed(*words: object) -> int:
-    """Return a seed below 2³² that is the same for every model and differs between folds."""
-    digest = hashlib.blake2b("|".join(map(str, words)).encode(), digest_size=4).digest()
-    return int.from_bytes(digest, "little")
 
 
 if __name__ == "__main__":

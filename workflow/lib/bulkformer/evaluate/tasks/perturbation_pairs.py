@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -23,20 +24,25 @@ from bulkformer.cli import command
 from bulkformer.errors import InputError
 from bulkformer.evaluate.compounds import inchikey14, scaffold
 from bulkformer.evaluate.records import Columns, read_columns, select
+from bulkformer.evaluate.tasks.perturbation_controls import (
+    COMPOUND,
+    Pairs,
+    Set,
+    pair_with_controls,
+    set_name,
+)
 from bulkformer.evaluate.tasks.perturbation_profiles import ALL, sample_name
 from bulkformer.expression.store import create_store
 from bulkformer.files import write_table
 from bulkformer.outcomes.perturbation import read_genes
 
-COMPOUND, SOLVENT = "trt_cp", "ctl_vehicle"
-HALVES = ("a", "b")
 KEYS = ["profile_id", "perturbagen", "perturbagen_id", "perturbagen_type", "smiles", "dose_um"]
 PLACE = ["time_h", "cell_id", "plate", "kind", "controls"]
 # Columns of the table of treated profiles, beside `values`; text but for the two numbers.
 TREATED = ["profile_id", "compound", "scaffold", "perturbagen", "perturbagen_id", "smiles"]
 TREATED += ["cell_id", "plate", "controls", "control_set", "control_plates", "published_split"]
 NUMBERS = ["time_h", "dose_um"]
-Set = tuple[str | None, ...]
+ROWS_AT_A_TIME = 8192  # profiles in memory while a file of any length is read
 
 
 def perturbation_pairs(
@@ -58,7 +64,7 @@ def perturbation_pairs(
             f"{profiles}: no column '{split_column}'; correct "
             "evaluate.perturbation.legacy.split_column, or set it to null"
         )
-    complete, values = _read_values(profiles, table)
+    complete = _complete(profiles)
     pairs = pair_with_controls(table, complete)
     _report(table, complete, pairs)
     if not pairs.treated:
@@ -66,132 +72,88 @@ def perturbation_pairs(
             f"{profiles}: no compound has a structure and two control wells; add structures "
             "(outcomes.perturbation.perturbagens) or controls (outcomes.perturbation.types)"
         )
-    rows, keys = _draw(table, pairs.treated, chosen["max_profiles"], seed)
-    used = sorted({pairs.set_of[row] for row in rows}, key=_name)
+    keys = _keys(profiles, table, pairs.treated)
+    rows = _draw(table, pairs.treated, keys, chosen["max_profiles"], seed)
+    used = sorted({pairs.set_of[row] for row in rows}, key=set_name)
+    wells = {well for place in used for well in pairs.wells[place][ALL]}
+    values = _read_values(profiles, wells.union(rows))
     _write_treated(treated, profiles, table, (rows, keys, pairs), values, split_column)
     means = [
-        (place, half, wells, values.mean(wells))
+        (place, half, own, values.mean(own))
         for place in used
-        for half, wells in pairs.wells[place].items()
+        for half, own in pairs.wells[place].items()
     ]
     _write_controls(controls, means)
     _write_store(store, samples, means, profiles, genes, chosen["log_base"])
 
 
 @dataclass(frozen=True)
-class Pairs:
-    """Which rows are treated, and where each finds its controls.
-
-    Attributes
-    ----------
-    treated : rows that have a structure and controls in both halves, in the order of the table
-    set_of : {treated row: its set of controls}
-    wells : {set: {half: rows of its control wells}}; "all" holds both halves
-    """
-
-    treated: list[int]
-    set_of: dict[int, Set]
-    wells: dict[Set, dict[str, list[int]]]
-
-
-def pair_with_controls(table: Columns, complete: np.ndarray) -> Pairs:
-    """Find the solvent wells that each compound is compared with, of the same cell line and time.
-
-    They are on its own plate where the column `controls` says so and both halves have a well there,
-    else on any plate. A well belongs to one half wherever it serves: wells of a cell line and time
-    are dealt in the order of plate and profile id. Rows that are not `complete` bool [n], because
-    values are missing, are neither treated profiles nor controls.
-    """
-    by_condition: dict[Set, list[int]] = {}
-    for row, kind in enumerate(table["perturbagen_type"]):
-        if kind == SOLVENT and table["kind"][row] == "control" and complete[row]:
-            by_condition.setdefault(_condition(table, row), []).append(row)
-    wells: dict[Set, dict[str, list[int]]] = {}
-    for condition, rows in by_condition.items():
-        rows.sort(key=lambda row: (table["plate"][row] or "", table["profile_id"][row]))
-        for number, row in enumerate(rows):
-            half = HALVES[number % 2]
-            for place in {condition, _on_plate(table, row)}:
-                wells.setdefault(place, {}).setdefault(half, []).append(row)
-    wells = {place: own for place, own in wells.items() if len(own) == len(HALVES)}
-    treated, set_of = [], {}
-    for row, kind in enumerate(table["perturbagen_type"]):
-        if kind != COMPOUND or table["kind"][row] != "treated" or not table["smiles"][row]:
-            continue
-        places = [_condition(table, row)]
-        if table["controls"][row] == "plate":
-            places.insert(0, _on_plate(table, row))
-        place = next((place for place in places if place in wells), None)
-        if place is not None and complete[row]:
-            treated.append(row)
-            set_of[row] = place
-    for own in wells.values():
-        own[ALL] = sorted(own["a"] + own["b"])
-    return Pairs(treated, set_of, wells)
-
-
-def _condition(table: Columns, row: int) -> Set:
-    time = table["time_h"][row]
-    return table["cell_id"][row], None if time is None or np.isnan(time) else f"{time:g}h"
-
-
-def _on_plate(table: Columns, row: int) -> Set:
-    plate = table["plate"][row]
-    return (*_condition(table, row), plate) if plate else _condition(table, row)
-
-
-def _name(place: Set) -> str:
-    return "|".join(part or "?" for part in place)
-
-
-@dataclass(frozen=True)
 class _Values:
-    """Values of the rows that may be needed, float32 [n, g]; `at` is the place of a table row."""
+    """Values of the rows that are used, float32 [k, g]; `at` is the place of a table row."""
 
-    at: np.ndarray
+    at: dict[int, int]
     values: np.ndarray
 
     def of(self, row: int) -> np.ndarray:
         return self.values[self.at[row]]
 
     def mean(self, rows: list[int]) -> np.ndarray:
-        return self.values[self.at[rows]].mean(axis=0, dtype=np.float64).astype(np.float32)
+        places = [self.at[row] for row in rows]
+        return self.values[places].mean(axis=0, dtype=np.float64).astype(np.float32)
 
 
-def _read_values(path: Path, table: Columns) -> tuple[np.ndarray, _Values]:
-    """Return which profiles are without a missing value, and the values of all that may serve.
-
-    Only compounds with a structure and solvents are kept in memory.
-    """
-    wanted = np.array(
-        [
-            kind == SOLVENT or (kind == COMPOUND and bool(smiles))
-            for kind, smiles in zip(table["perturbagen_type"], table["smiles"], strict=True)
-        ]
-    )
-    parts, complete, start = [], np.zeros(len(wanted), dtype=bool), 0
+def _batches(path: Path) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield the number of the first row and the values float32 [b, g] of some rows at a time."""
+    start = 0
     with pq.ParquetFile(path) as file:
-        for batch in file.iter_batches(columns=["values"]):
+        for batch in file.iter_batches(ROWS_AT_A_TIME, columns=["values"]):
             column = batch.column(0)
-            now = slice(start, start + len(column))
             values = column.flatten().to_numpy(zero_copy_only=False).reshape(len(column), -1)
-            parts.append(values[wanted[now]])
-            complete[now] = np.isfinite(values).all(axis=1)
+            yield start, values
             start += len(column)
-    return complete & wanted, _Values(np.cumsum(wanted) - 1, np.concatenate(parts))
+
+
+def _complete(path: Path) -> np.ndarray:
+    """Return bool [n]: profiles without a missing value. No value is kept in memory."""
+    return np.concatenate([np.isfinite(values).all(axis=1) for _, values in _batches(path)])
+
+
+def _read_values(path: Path, rows: set[int]) -> _Values:
+    """Read the values of the chosen rows, which are few where all profiles would not fit."""
+    wanted = np.array(sorted(rows), dtype=np.int64)
+    parts = []
+    for start, values in _batches(path):
+        here = wanted[(wanted >= start) & (wanted < start + len(values))]
+        parts.append(values[here - start])
+    at = {row: place for place, row in enumerate(wanted.tolist())}
+    return _Values(at, np.concatenate(parts))
+
+
+def _keys(profiles: Path, table: Columns, treated: list[int]) -> dict[str, tuple[str, str]]:
+    """Return {SMILES: (InChIKey skeleton, scaffold)} of the treated rows."""
+    first: dict[str, int] = {}
+    for row in treated:
+        first.setdefault(table["smiles"][row], row)
+    keys = {}
+    for smiles, row in sorted(first.items()):
+        try:
+            keys[smiles] = inchikey14(smiles), scaffold(smiles)
+        except InputError as error:
+            raise InputError(
+                f"{profiles}: profile '{table['profile_id'][row]}', compound "
+                f"'{table['perturbagen'][row]}': {error}"
+            ) from error
+    return keys
 
 
 def _draw(
-    table: Columns, treated: list[int], most: int, seed: int
-) -> tuple[list[int], dict[str, tuple[str, str]]]:
-    """Return at most `most` treated rows, whole compounds at a time, and their keys.
+    table: Columns, treated: list[int], keys: dict[str, tuple[str, str]], most: int, seed: int
+) -> list[int]:
+    """Return at most `most` treated rows, whole compounds at a time, sorted by profile.
 
-    The keys are {SMILES: (InChIKey skeleton, scaffold)}.
+    The draw ends at the first compound that does not fit: to go on would fill what is left with
+    compounds that have few profiles.
     """
-    keys = {
-        smiles: (inchikey14(smiles), scaffold(smiles))
-        for smiles in sorted({table["smiles"][row] for row in treated})
-    }
     of_compound: dict[str, list[int]] = {}
     for row in treated:
         of_compound.setdefault(keys[table["smiles"][row]][0], []).append(row)
@@ -199,11 +161,17 @@ def _draw(
     rows: list[int] = []
     for number in np.random.default_rng(seed).permutation(len(names)):
         own = of_compound[names[number]]
-        if len(rows) + len(own) <= most:
-            rows += own
+        if len(rows) + len(own) > most:
+            break
+        rows += own
+    if not rows:
+        raise InputError(
+            f"evaluate.perturbation.max_profiles: {most} is less than the {len(own)} profiles of "
+            f"the first compound drawn, {names[number]}; allow more"
+        )
     if len(rows) < len(treated):
         print(f"{len(rows)} of {len(treated)} treated profiles drawn", file=sys.stderr)
-    return sorted(rows, key=lambda row: table["profile_id"][row]), keys
+    return sorted(rows, key=lambda row: table["profile_id"][row])
 
 
 def _write_treated(
@@ -219,7 +187,7 @@ def _write_treated(
     places = [pairs.set_of[row] for row in rows]
     columns["compound"] = [keys[smiles][0] for smiles in columns["smiles"]]
     columns["scaffold"] = [keys[smiles][1] for smiles in columns["smiles"]]
-    columns["control_set"] = [_name(place) for place in places]
+    columns["control_set"] = [set_name(place) for place in places]
     plates = {
         place: ",".join(sorted({_word(table["plate"][row]) for row in own[ALL]} - {""}))
         for place, own in pairs.wells.items()
@@ -242,7 +210,7 @@ def _write_treated(
 
 def _write_controls(path: Path, means: list[tuple[Set, str, list[int], np.ndarray]]) -> None:
     table = {
-        "control_set": [_name(place) for place, *_ in means],
+        "control_set": [set_name(place) for place, *_ in means],
         "half": [half for _, half, *_ in means],
         "n_wells": [len(wells) for *_, wells, _ in means],
         "values": _lists([mean for *_, mean in means]),
@@ -268,7 +236,7 @@ def _write_store(
     known = np.array(measured) >= 0
     if not known.any():
         raise InputError(f"{genes}: has none of the genes of {profiles}; make both again")
-    ids = [sample_name(_name(place), half) for place, half, *_ in means]
+    ids = [sample_name(set_name(place), half) for place, half, *_ in means]
     values = np.full((len(means), len(vocabulary)), np.nan, dtype=np.float32)
     at = np.array(measured)[known]
     values[:, at] = np.stack([mean for *_, mean in means])[:, known] * np.log(log_base)

@@ -90,7 +90,10 @@ def read_profiles(
     fingerprint = np.zeros((len(table["smiles"]), 0), dtype=np.float32)
     if with_fingerprints:
         smiles, code = np.unique(table["smiles"], return_inverse=True)
-        fingerprint = morgan(smiles.tolist())[code]
+        try:
+            fingerprint = morgan(smiles.tolist())[code]
+        except InputError as error:
+            raise InputError(f"{treated}: {error}") from error
     genes = json.loads(pq.read_schema(treated).metadata[b"genes"])
 
     def of_half(content: dict[str, np.ndarray], half: str) -> np.ndarray:

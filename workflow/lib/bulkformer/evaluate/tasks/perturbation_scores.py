@@ -17,8 +17,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bulkformer.evaluate import measures
+from bulkformer.evaluate.perturbation_intervals import Crossed
 from bulkformer.evaluate.statistics import Estimate
-from bulkformer.evaluate.task import Score, Scoring, Task
+from bulkformer.evaluate.task import PROTOCOLS, Score, Scoring, Task
 from bulkformer.evaluate.tasks.perturbation_values import Profiles, means, read_values
 from bulkformer.evaluate.units import UnitScores
 
@@ -43,7 +44,9 @@ PREDICTIONS = pa.schema(
         ("compound", NAME),
         ("cell_id", NAME),
         ("time_h", pa.float64()),
+        ("dose_um", pa.float64()),
         ("controls", NAME),
+        ("control_set", NAME),
         ("target_id", NAME),
         ("y_true", GENES),
         ("y_pred", GENES),
@@ -57,10 +60,14 @@ BANNER = (
     "that is not TPM. Models that learned from RNA-seq read the other genes as absent."
 )
 PRIMARY = {"legacy": "pearson_level", "strict": "pearson_delta_beyond_mean"}
-# Which profiles share a score: what a regime generalises to. Profiles of one cell line or set of
-# plates share its noise, so that resampling their compounds would make every interval too narrow.
-UNIT_OF = {"held_out_cells": "cell", "held_out_plates": "plates"}
-COMPOUND = "compound"
+# Which profiles share a score: what a regime generalises to, and what its profiles share besides.
+# Either alone would make every interval too narrow, see perturbation_intervals.
+UNITS_OF = {
+    "held_out_cells": ("cell", "compound"),
+    "held_out_compounds_and_cells": ("cell", "compound"),
+    "held_out_plates": ("plates", "compound"),
+}
+OF_COMPOUNDS = ("compound", "control set")  # of every other regime
 STRENGTHS = ("weak", "middle", "strong")  # thirds of the profiles by how much truly changes
 LESS_IS_BETTER = "mae"
 
@@ -77,21 +84,24 @@ def score(predictions: pq.ParquetFile, scoring: Scoring) -> Iterator[Score]:
 
 
 def units(predictions: pq.ParquetFile, scoring: Scoring) -> Iterator[UnitScores]:
-    """Score each compound, cell line or set of plates, by which models are compared in pairs."""
+    """Score each unit of both kinds, by which models are compared in pairs.
+
+    A difference that shows over one kind only is one of these compounds, or of these wells.
+    """
     for key, profiles in read_values(predictions, scoring.settings["top_genes"]).items():
         about = dict(key)
-        kind = UNIT_OF.get(about["regime"], COMPOUND)
-        names, of = np.unique(profiles.unit[kind], return_inverse=True)
-        for metric, values in profiles.values.items():
-            if metric != LESS_IS_BETTER:
-                yield UnitScores(
-                    **about,
-                    condition=_condition(predictions)[0],
-                    metric=metric,
-                    unit_kind=kind,
-                    unit=names.tolist(),
-                    value=means(values, of, len(names)),
-                )
+        for kind in UNITS_OF.get(about["regime"], OF_COMPOUNDS):
+            names, of = np.unique(profiles.unit[kind], return_inverse=True)
+            for metric, values in profiles.values.items():
+                if metric != LESS_IS_BETTER:
+                    yield UnitScores(
+                        **about,
+                        condition=_condition(predictions)[0],
+                        metric=metric,
+                        unit_kind=kind,
+                        unit=names.tolist(),
+                        value=means(values, of, len(names)),
+                    )
 
 
 def _condition(predictions: pq.ParquetFile) -> tuple[str, float]:
@@ -115,11 +125,11 @@ class _Scorer:
     def scores(self, repeat: int | None) -> Iterator[Score]:
         """Score the profiles of one repeat, or of all: a unit's value is over all of them."""
         profiles = self.profiles
-        kind = UNIT_OF.get(self.key["regime"], COMPOUND)
+        kind, other = UNITS_OF.get(self.key["regime"], OF_COMPOUNDS)
         chosen = np.isin(profiles.repeat, profiles.repeat if repeat is None else [repeat])
         n_repeats = len(np.unique(profiles.repeat[chosen]))
-        names, of = np.unique(profiles.unit[kind][chosen], return_inverse=True)
-        bootstrap = self.scoring.bootstrap
+        shared = (profiles.unit[name][chosen] for name in (kind, other))
+        crossed = Crossed.of(self.scoring.bootstrap, *shared)
 
         def row(
             metric: str, aggregation: str, estimate: Estimate, known: np.ndarray, **more: Any
@@ -131,29 +141,29 @@ class _Scorer:
                 aggregation=aggregation,
                 estimate=estimate,
                 n=int(known.sum()) // n_repeats,
-                n_groups=len(np.unique(of[known])),
+                n_groups=len(np.unique(crossed.unit[known])),
                 n_seeds=n_repeats,
                 repeat=repeat,
-                ci_unit=kind,
+                ci_unit=f"{kind} and {other}",
                 **more,
             )
 
+        parts = [
+            ({"group_kind": group_kind, "group": group}, groups == group)
+            for group_kind, groups in self._parts(chosen).items()
+            for group in sorted(set(groups))
+        ]
         for metric, every in profiles.values.items():
             values = every[chosen]
             known = np.isfinite(values)
-            by_unit = means(values, of, len(names))
-            yield row(metric, "mean_over_groups", bootstrap.mean_over_units(by_unit), known)
-            yield row(metric, "median_over_groups", bootstrap.median_over_units(by_unit), known)
-            for group_kind, groups in self._parts(chosen).items():
-                for group in sorted(set(groups)):
-                    part = known & (groups == group)
-                    estimate = bootstrap.mean_over_units(means(values[part], of[part], len(names)))
-                    about = {"group_kind": group_kind, "group": group}
-                    yield row(metric, "mean_over_groups", estimate, part, **about)
-        every = np.ones(len(of), dtype=bool)
+            yield row(metric, "mean_over_groups", crossed.mean(values), known)
+            yield row(metric, "median_over_groups", crossed.median(values), known)
+            for about, part in parts:
+                estimate = crossed.take(part).mean(values[part])
+                yield row(metric, "mean_over_groups", estimate, known & part, **about)
+        every = np.ones(len(crossed.unit), dtype=bool)
         for metric, moments in profiles.moments.items():
-            sums = np.stack([moments[chosen][of == unit].sum(axis=0) for unit in range(len(names))])
-            estimate = bootstrap.over_groups([sums]).estimate(measures.pearson)
+            estimate = crossed.pooled(moments[chosen], measures.pearson)
             yield row(metric, "pooled", estimate, every)
         lost = np.isnan(profiles.values["pearson_delta"][chosen])
         estimate = Estimate(float(lost.sum()) / n_repeats)
@@ -185,5 +195,15 @@ TASK = Task(
     score=score,
     units=units,
     paired=PRIMARY,
+    # Both kinds have the larger p of the two, so that naming one loses nothing.
+    paired_units={regime: kinds[:1] for regime, kinds in UNITS_OF.items()}
+    | dict.fromkeys(["random_compounds", "held_out_compounds"], OF_COMPOUNDS[:1]),
+    headline={
+        "legacy": {"regime": ["random_compounds"]},
+        "strict": {"regime": ["held_out_compounds"]},
+    },
     null="mean_delta",
+    null_knows=dict.fromkeys(
+        PROTOCOLS, "knows the mean change of all compounds and nothing of this one"
+    ),
 )

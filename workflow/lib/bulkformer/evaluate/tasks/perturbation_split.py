@@ -1,8 +1,9 @@
 """Freezes which treated profiles are tested in which fold, for both protocols.
 
 Legacy: compounds at random, as PRnet draws them; a salt or a relative of a tested compound may be
-learned from. Strict: whole families of compounds, whole cell lines, or whole sets of plates. Plates
-are joined by the control wells that their profiles share, because those carry their noise along.
+learned from. Strict: whole families of compounds, whole cell lines, both at once, or whole sets of
+plates. Plates are joined by the control wells that their profiles share, because those carry their
+noise along.
 """
 
 import json
@@ -35,6 +36,7 @@ GROUP_KINDS = {
     "held_out_cells": "cell",
     "held_out_plates": "plates",
 }
+BOTH = "held_out_compounds_and_cells"
 
 
 def perturbation_split(
@@ -49,7 +51,8 @@ def perturbation_split(
     about = {"task": TASK, "dataset": chosen["dataset"], "seed": seed}
     tables = [_legacy(profiles, chosen["legacy"], about)]
     for regime in chosen["strict"]["regimes"]:
-        tables += _strict(profiles, regime, chosen["strict"], about)
+        make = _of_both if regime == BOTH else _strict
+        tables += make(profiles, regime, chosen["strict"], about)
     if len(tables) == 1:
         raise InputError(
             f"{treated}: no regime of evaluate.perturbation.strict has two groups; add compounds, "
@@ -110,6 +113,64 @@ def _strict(
     ]
 
 
+def _of_both(
+    profiles: Columns, regime: str, settings: dict[str, Any], about: dict[str, Any]
+) -> list[pa.Table]:
+    """Return rows in which a tested profile has a family of compounds and a cell that are both new.
+
+    Families and cells are dealt to as many folds each; what lies in the same fold of both is tested
+    there. All other profiles have the role train and a fold that nobody tests. A group is a family
+    and a cell, joined by a comma: what shares either with a tested profile does not train for it.
+    """
+    ids = profiles["profile_id"]
+    families, cells = (
+        connected_groups(group_keys(profiles, kind), ids)
+        for kind in ("held_out_compounds", "held_out_cells")
+    )
+    groups = [f"{family},cell {cell}" for family, cell in zip(families, cells, strict=True)]
+    units = Units(ids, groups, "compound_family_and_cell", [""] * len(ids), [COHORT] * len(ids))
+    folds = min(settings["folds"], len(set(families)), len(set(cells)))
+    tables = []
+    for repeat in range(settings["repeats"] if folds > 1 else 0):
+        of_family, of_cell = (
+            assign_folds(
+                units.stratum, each, folds, np.random.default_rng([about["seed"], repeat, number])
+            )
+            for number, each in enumerate((families, cells))
+        )
+        turned = [(of_cell + turn) % folds for turn in range(folds)]
+        full = [_full_folds(of_family, each, folds) for each in turned]
+        # Which fold of cells meets which of families is free: the turn that tests most profiles.
+        tested = [
+            int(((of_family == each) & np.isin(each, own)).sum())
+            for each, own in zip(turned, full, strict=True)
+        ]
+        of_cell, full = turned[np.argmax(tested)], full[np.argmax(tested)]
+        number = {fold: at for at, fold in enumerate(full)}
+        fold = [
+            number.get(own, len(full)) if own == other else len(full)
+            for own, other in zip(of_family.tolist(), of_cell.tolist(), strict=True)
+        ]
+        if full:
+            table = manifest(units, fold, protocol="strict", regime=regime, repeat=repeat, **about)
+            tables.append(_with_roles(table, [own < len(full) for own in fold]))
+    if tables:
+        print(f"{regime}: {folds} folds of families by cells", file=sys.stderr)
+    else:
+        print(f"{regime}: left out, no fold can be both tested and trained for", file=sys.stderr)
+    return tables
+
+
+def _full_folds(of_family: np.ndarray, of_cell: np.ndarray, folds: int) -> list[int]:
+    """Return the folds that hold profiles to test, and leave some to train on."""
+    return [
+        fold
+        for fold in range(folds)
+        if ((of_family == fold) & (of_cell == fold)).any()
+        and ((of_family != fold) & (of_cell != fold)).any()
+    ]
+
+
 def _legacy(profiles: Columns, settings: dict[str, Any], about: dict[str, Any]) -> pa.Table:
     """Return random folds of compounds, or the one split that the data came with.
 
@@ -126,12 +187,16 @@ def _legacy(profiles: Columns, settings: dict[str, Any], about: dict[str, Any]) 
                 f"column {settings['split_column']}: needs both 'test' and other profiles; "
                 "correct evaluate.perturbation.legacy.split_column"
             )
-        table = manifest(units, [0 if test else 1 for test in tested], **about)
-        roles = pa.array(["test" if test else "train" for test in tested])
-        return table.set_column(table.schema.get_field_index("role"), "role", roles)
+        return _with_roles(manifest(units, [0 if test else 1 for test in tested], **about), tested)
     folds = min(settings["folds"], len(set(compounds)))
     rng = np.random.default_rng(about["seed"])
     return manifest(units, assign_folds(units.stratum, compounds, folds, rng), **about)
+
+
+def _with_roles(table: pa.Table, tested: list[bool]) -> pa.Table:
+    """Return a manifest in which only some profiles are tested."""
+    roles = pa.array(["test" if test else "train" for test in tested])
+    return table.set_column(table.schema.get_field_index("role"), "role", roles)
 
 
 def _word(value: str | None) -> str:

@@ -11,7 +11,14 @@ import pyarrow.parquet as pq
 from bulkformer.evaluate import measures, perturbation_measures
 
 Key = tuple[tuple[str, str], ...]  # dataset, regime and head, each with its name
-UNITS = {"compound": "compound", "cell": "cell_id", "plates": "group", "controls": "controls"}
+# {kind of unit: column}
+UNITS = {
+    "compound": "compound",
+    "cell": "cell_id",
+    "plates": "group",
+    "controls": "controls",
+    "control set": "control_set",
+}
 
 
 @dataclass(frozen=True)
@@ -20,7 +27,7 @@ class Profiles:
 
     Attributes
     ----------
-    unit : {kind: name of the compound, cell line, group of plates, or level of the controls}
+    unit : {kind: name of the compound, cell line, group of plates, level or set of the controls}
     strength : root mean square of the true change
     values : {metric: value}, NaN where it is not defined
     moments : {metric: float [n, 6]}, for the correlation over all profiles at once
@@ -82,7 +89,12 @@ def _measure(table: pa.Table, top_genes: int) -> Profiles:
     names = (unit["cell"], table["time_h"].to_pylist(), unit["controls"])
     where = [f"{cell} {time} {level}" for cell, time, level in zip(*names, strict=True)]
     place = np.unique(where, return_inverse=True)[1]
-    beyond = truth - mean, predicted - mean
+    treatment = (unit["compound"], *names[:2], table["dose_um"].to_pylist())
+    same = [" ".join(map(str, words)) for words in zip(*treatment, strict=True)]
+    replicate = np.unique(same, return_inverse=True)[1]
+    # Who predicts no change at all knows nothing; less the mean change, it would be that mean.
+    constant = (predicted == predicted[:, :1]).all(axis=1, keepdims=True)
+    beyond = truth - mean, np.where(constant, 0, predicted - mean)
     levels = control + truth, control + predicted
     of = perturbation_measures
     rows = np.repeat(np.arange(n), n_genes)
@@ -97,6 +109,7 @@ def _measure(table: pa.Table, top_genes: int) -> Profiles:
             "pearson_delta_top_genes": of.pearson_of_largest(truth, predicted, k),
             "signed_de_auprc": of.signed_average_precision(truth, predicted, k),
             "retrieval": of.retrieval(*beyond, place, unit["compound"]),
+            "energy_skill": of.energy_skill(truth, predicted, replicate),
             "mae_skill": of.error_skill(truth, predicted),
             "weighted_mse_skill": of.weighted_error_skill(truth, predicted),
             "mae": np.abs(truth - predicted).mean(axis=1, dtype=np.float64),

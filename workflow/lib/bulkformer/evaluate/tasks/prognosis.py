@@ -5,7 +5,6 @@ outcomes stage; rows are matched by sample and patient id. Predicted survival is
 that training patients alone chose, so that every measure can be computed again from the file.
 """
 
-import hashlib
 import json
 import sys
 from dataclasses import dataclass, replace
@@ -19,6 +18,7 @@ from typer import Option
 from bulkformer.cli import command
 from bulkformer.errors import InputError
 from bulkformer.evaluate.records import read_columns
+from bulkformer.evaluate.seeds import fold_seed
 from bulkformer.evaluate.splits import read_manifest
 from bulkformer.evaluate.survival_heads import (
     Prognosis,
@@ -29,7 +29,8 @@ from bulkformer.evaluate.survival_labels import fit_label_head
 from bulkformer.evaluate.survival_measures import YEAR
 from bulkformer.evaluate.survival_patients import Patients, TrainingPatients, exchanged
 from bulkformer.evaluate.tasks.prognosis_outcomes import Clinical, read_clinical, read_outcomes
-from bulkformer.evaluate.tasks.prognosis_scores import PREDICTIONS, YEARS, heads
+from bulkformer.evaluate.tasks.prognosis_scorer import YEARS
+from bulkformer.evaluate.tasks.prognosis_scores import PREDICTIONS, heads
 from bulkformer.files import write_table
 
 # Shares of training events before a horizon: the span of the integrated Brier score. Beyond the
@@ -52,8 +53,12 @@ def prognosis(
 ) -> None:
     """Predict the course of every patient by heads that never saw its fold."""
     chosen = json.loads(settings)
-    sizes = SurvivalSettings(chosen[protocol]["components"], chosen[protocol]["trees"], threads)
+    own = chosen[protocol]
+    sizes = SurvivalSettings(own["components"], own["trees"], threads)
+    if protocol == "strict":
+        sizes = replace(sizes, dimensions=own["elastic_net_dimensions"])
     rows = read_manifest(split, "prognosis", protocol)
+    _check_repeats(rows, split)
     cohort = _join(rows, embeddings, survival, clinical, chosen["endpoint"])
     parts = []
     for name in head or heads(protocol, chosen):
@@ -70,6 +75,23 @@ def prognosis(
         parts += _out_of_fold(cohort, rows, name, sizes, seed, constant)
     print(f"{len(cohort.sample_id)} patients, {cohort.event.sum()} events", file=sys.stderr)
     write_table(output, pa.concat_tables(parts).unify_dictionaries())
+
+
+def _check_repeats(manifest: pa.Table, path: Path) -> None:
+    """Raise InputError unless every repeat holds the same samples, each of them once."""
+    units: dict[int, list[str]] = {}
+    for repeat, unit in zip(
+        manifest["repeat"].to_pylist(), manifest["unit"].to_pylist(), strict=True
+    ):
+        units.setdefault(repeat, []).append(unit)
+    first = sorted(units[min(units)])
+    for repeat, own in sorted(units.items()):
+        if sorted(own) != first:
+            odd = min(set(own) ^ set(first), default=first[0])
+            raise InputError(
+                f"{path}: repeat {repeat} holds other samples than the first one, such as "
+                f"'{odd}'; make the split again"
+            )
 
 
 @dataclass(frozen=True)
@@ -172,16 +194,14 @@ def _out_of_fold(
     parts = []
     for repeat in sorted(set(manifest["repeat"].to_pylist())):
         rows = manifest.filter(pa.array(manifest["repeat"].to_numpy() == repeat)).sort_by("unit")
-        if rows["unit"].to_pylist() != cohort.sample_id.tolist():
-            raise InputError(f"the manifest's repeat {repeat} holds other samples; make it again")
         fold_of = rows["fold"].to_numpy()
         followed = cohort
         if head == "permuted_events":
-            followed = cohort.with_exchanged_outcomes(_seed(seed, head, repeat))
+            followed = cohort.with_exchanged_outcomes(fold_seed(seed, head, repeat))
         for fold in np.unique(fold_of):
             train, test = np.flatnonzero(fold_of != fold), np.flatnonzero(fold_of == fold)
             training, shown = followed.training(train), cohort.patients.take(test)
-            draw = _seed(seed, head, repeat, fold)
+            draw = fold_seed(seed, head, repeat, fold)
             if legacy:
                 told = Told(fit_label_head(head, training, settings, draw).predict(shown))
             else:
@@ -214,12 +234,6 @@ class Told:
         return cls(
             told.risk, told.reference, horizons, told.curves.at(horizons), told.curves.own(time)
         )
-
-
-def _seed(*words: object) -> int:
-    """Return a seed below 2³² that is the same for every model and differs between folds."""
-    digest = hashlib.blake2b("|".join(map(str, words)).encode(), digest_size=4).digest()
-    return int.from_bytes(digest, "little")
 
 
 def _table(cohort: Cohort, test: np.ndarray, told: Told, constant: dict[str, Any]) -> pa.Table:

@@ -1,6 +1,7 @@
 """Prognosis: pairs of patients of one fold, or of one fold and cancer, and their sums over draws.
 
-Sums come as arrays [n_folds, n_cancers, 2] (what pairs earned, out of what), with one cancer that
+Sums come as arrays [n_folds, n_cancers, 2] (what pairs earned, out of what; or log likelihoods, and
+of how many events), with one cancer that
 stands for all where pairs may cross cancers; draws of a bootstrap come in front.
 """
 
@@ -11,14 +12,19 @@ import numpy as np
 from bulkformer.evaluate.statistics import MIN_GROUPS, Bootstrap, Resampled
 from bulkformer.evaluate.survival_measures import (
     YEAR,
+    Censoring,
     Pairs,
+    RiskSets,
+    average_precision,
     event_pairs,
     horizon_pairs,
     label_pairs,
+    risk_sets,
 )
 from bulkformer.evaluate.tasks.prognosis_repeats import Fold, Repeat
 
-PairsOf = Callable[[Fold, np.ndarray, np.ndarray], Pairs]  # fold, rows in it, risk -> pairs
+# fold, rows in it, risk -> what is summed
+PairsOf = Callable[[Fold, np.ndarray, np.ndarray], Pairs | RiskSets]
 
 
 def by_event(fold: Fold, rows: np.ndarray, risk: np.ndarray) -> Pairs:
@@ -26,33 +32,56 @@ def by_event(fold: Fold, rows: np.ndarray, risk: np.ndarray) -> Pairs:
     return event_pairs(rows, fold.repeat.time, fold.repeat.event, risk)
 
 
-def by_weighted_event(fold: Fold, rows: np.ndarray, risk: np.ndarray) -> Pairs:
+def by_weighted_event(within: bool) -> PairsOf:
     """Pairs of Uno's concordance index, up to the last horizon of the fold.
 
     A case stands for those like it who were lost before: it weighs the inverse square of the
-    probability of being followed so long.
+    probability of being followed so long. Pairs `within` a cancer have the follow-up of that
+    cancer, and end where it does; pairs that cross cancers have that of all together.
     """
-    time = fold.repeat.time
-    before = time < fold.horizons.max(initial=0.0)
-    weight = np.where(before, fold.censoring.inverse(time) ** 2, 0.0)
-    return event_pairs(rows, time, fold.repeat.event, risk, weight)
+
+    def pairs(fold: Fold, rows: np.ndarray, risk: np.ndarray) -> Pairs:
+        censoring, end = _followed(fold, rows, within)
+        time = fold.repeat.time
+        before = time < min(end, fold.horizons.max(initial=0.0))
+        weight = np.where(before, censoring.inverse(time) ** 2, 0.0)
+        return event_pairs(rows, time, fold.repeat.event, risk, weight)
+
+    return pairs
 
 
-def by_year(years: int) -> PairsOf:
-    """Pairs of the time-dependent AUC: dead by then against alive then (Uno et al. 2007)."""
+def by_year(years: int, within: bool) -> PairsOf:
+    """Pairs of the time-dependent AUC: dead by then against alive then (Uno et al. 2007).
+
+    `within` as in `by_weighted_event`: a cancer that was not followed so long has no pairs.
+    """
 
     def pairs(fold: Fold, rows: np.ndarray, risk: np.ndarray) -> Pairs:
         horizon = years * YEAR
-        known = rows if np.isin(horizon, fold.horizons) else rows[:0]
-        weight = fold.censoring.inverse(fold.repeat.time)
+        censoring, end = _followed(fold, rows, within)
+        known = rows if horizon < end and np.isin(horizon, fold.horizons) else rows[:0]
+        weight = censoring.inverse(fold.repeat.time)
         return horizon_pairs(known, fold.repeat.time, fold.repeat.event, risk, weight, horizon)
 
     return pairs
 
 
+def _followed(fold: Fold, rows: np.ndarray, within: bool) -> tuple[Censoring, float]:
+    """Return how patients like `rows` were censored, and until when that is known of them."""
+    if not within or not len(rows):
+        return fold.censoring, np.inf
+    censoring = fold.censoring_of(fold.repeat.cancer[rows[0]])
+    return censoring, censoring.end
+
+
 def by_label(fold: Fold, rows: np.ndarray, risk: np.ndarray) -> Pairs:
     """Pairs of the area under the ROC curve: dead against alive, whenever it was."""
     return label_pairs(rows, fold.repeat.event, risk)
+
+
+def by_risk_set(fold: Fold, rows: np.ndarray, risk: np.ndarray) -> RiskSets:
+    """Each event among all who were at risk with it: the log partial likelihood of an event."""
+    return risk_sets(rows, fold.repeat.time, fold.repeat.event, risk)
 
 
 def sums_of_pairs(
@@ -136,6 +165,21 @@ def ratio(sums: np.ndarray) -> np.ndarray:
     """Return the first of two sums [..., 2] divided by the second; NaN where that is 0."""
     with np.errstate(invalid="ignore", divide="ignore"):
         return sums[..., 0] / sums[..., 1]
+
+
+def precision(repeat: Repeat, counts: np.ndarray) -> np.ndarray:
+    """Return the average precision of each fold, [..., n_folds], where groups count [..., n]."""
+    return np.stack(
+        [
+            average_precision(
+                repeat.risk[fold.rows],
+                repeat.event[fold.rows],
+                counts[..., repeat.group[fold.rows]],
+            )
+            for fold in repeat.folds()
+        ],
+        axis=-1,
+    )
 
 
 def mean_of_defined(values: np.ndarray) -> np.ndarray:

@@ -13,6 +13,10 @@ import pyarrow as pa
 
 from bulkformer.evaluate.survival_measures import Censoring
 
+# Training patients of a cancer, from which on they alone say how such patients are censored. Few
+# censored ones are no reason against it: then hardly anybody was lost, which so many patients show.
+MIN_PATIENTS = 20
+
 
 @dataclass(frozen=True)
 class Repeat:
@@ -58,7 +62,7 @@ class Repeat:
 class Fold:
     """One fold of a repeat: its `rows`, and what training rows (bool [n]) say of censoring.
 
-    `usable` says which of its horizons can be scored.
+    `censoring` is that of all cancers together. `usable` says which of its horizons can be scored.
     """
 
     repeat: Repeat
@@ -66,6 +70,18 @@ class Fold:
     censoring: Censoring
     usable: np.ndarray
     training: np.ndarray
+
+    def censoring_of(self, cancer: str) -> Censoring:
+        """Return how likely training patients of one cancer were followed.
+
+        Cancers were collected in different years, so that one curve for all would give wrong
+        weights within each of them. Those with fewer than MIN_PATIENTS have that curve
+        nevertheless.
+        """
+        own = self.training & (self.repeat.cancer == cancer)
+        if own.sum() < MIN_PATIENTS:
+            return self.censoring
+        return Censoring.of(self.repeat.time[own], self.repeat.event[own])
 
     @property
     def horizons(self) -> np.ndarray:

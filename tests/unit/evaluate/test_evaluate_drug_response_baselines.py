@@ -1,0 +1,102 @@
+"""What slow and special heads of drug response are asked, and what stands beside their scores."""
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from response_world import NOISE, SLOPE, ResponseWorld, plant, settings
+
+from bulkformer.errors import InputError
+from bulkformer.evaluate.response_inputs import panel_columns
+from bulkformer.evaluate.tasks.drug_response import drug_response
+from bulkformer.outcomes.tables import RESPONSE
+
+TEXT = settings()
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    found = ResponseWorld(tmp_path_factory.mktemp("response"))
+    plant(found)
+    found.split(TEXT)
+    return found
+
+
+@pytest.fixture(scope="module")
+def strict(world):
+    """Predictions and scores of ridge and of means."""
+    rows = world.predict(TEXT, "strict", "ridge", "two_step_ridge", "drug_mean")
+    return rows, world.scores(TEXT, "strict")
+
+
+def test_slow_heads_are_asked_about_the_drugs_of_most_lines(world, tmp_path):
+    other = ResponseWorld(tmp_path)
+    plant(other, n_lines=40)
+    rows = pq.read_table(other.table("response")).to_pylist()
+    # All drugs but two lack a line.
+    rows = [
+        row
+        for row in rows
+        if row["drug_id"] in ("X:00", "X:07") or row["cell_line_id"] != "ACH-000003"
+    ]
+    pq.write_table(pa.Table.from_pylist(rows, schema=RESPONSE), other.table("response"))
+    text = settings(single_targets=2, strict={"regimes": ["held_out_lines"]})
+    other.split(text)
+    told = other.predict(text, "strict", "elastic_net", "factorisation")
+    drugs = told.groupby("head", observed=True)["drug_id"].unique()
+    assert set(drugs["elastic_net"]) == {"X:00", "X:07"}
+    assert len(drugs["factorisation"]) == 12
+    scores = other.scores(text, "strict")
+    metric = "per_drug_pearson_over_drugs"
+    found = scores["held_out_lines", "elastic_net", metric, "mean_over_groups"]
+    assert found.estimate.value > 0.7
+    assert found.n_groups == 2
+
+
+def test_the_settings_that_a_head_chose_among_are_told(strict):
+    _, scores = strict
+    for regime, head, trials in [
+        ("held_out_lines", "ridge", 6),
+        ("held_out_scaffolds", "two_step_ridge", 12),
+        ("held_out_lines", "drug_mean", 1),
+    ]:
+        assert scores[regime, head, "tuning_trials", "fold_mean"].estimate.value == trials
+
+
+def test_two_screens_of_a_drug_say_how_well_it_can_be_known(strict):
+    rows, scores = strict
+    ceiling = scores["held_out_lines", "ridge", "replicate_screens_pearson", "mean_over_groups"]
+    assert ceiling.n_groups == 1  # one drug was screened twice
+    own = rows[(rows["regime"] == "held_out_lines") & (rows["head"] == "ridge")]
+    wide = own[own["drug_id"] == "X:00"].pivot(
+        index=["fold", "sample_id"], columns="target_id", values="y_true"
+    )
+    wide = wide[["one:00", "two:00"]].astype(float)
+    r = [part.corr().iloc[0, 1] for _, part in wide.groupby("fold")]
+    n = wide.groupby("fold").size()
+    assert ceiling.estimate.value == pytest.approx(np.average(r, weights=n), abs=1e-6)
+    assert ceiling.estimate.value == pytest.approx(SLOPE**2 / (SLOPE**2 + NOISE**2), abs=0.08)
+
+
+def test_a_panel_sees_its_genes_alone(world, tmp_path, monkeypatch):
+    shown = np.arange(20) < 8
+    module = "bulkformer.evaluate.response_inputs"
+    monkeypatch.setattr(f"{module}.read_panel", lambda panel, genes: shown)
+    path = tmp_path / "any"
+    assert panel_columns(path, path, 20).tolist() == list(range(8))
+    with pytest.raises(InputError, match="embedder log_tpm"):
+        panel_columns(path, path, 21)
+    with pytest.raises(InputError, match=r"evaluate\.drug_response\.panel"):
+        world.predict(TEXT, "strict", "panel_ridge")
+
+    def told(model, head, **more):
+        drug_response(
+            "strict", model, world.table("split"), **world.inputs(), settings=TEXT, seed=42,
+            embeddings=world.table(model), output=tmp_path / "told", head=[head], **more,
+        )  # fmt: skip
+        return pq.read_table(tmp_path / "told")["y_pred"].to_numpy()
+
+    vectors = np.stack(pq.read_table(world.table("model"))["embedding"].to_pylist())
+    lines = pq.read_table(world.table("model"))["cell_line_id"].to_pylist()
+    world.embed(lines, vectors[:, shown], "some")
+    assert (told("model", "panel_ridge", genes=path, panel=path) == told("some", "ridge")).all()
