@@ -36,6 +36,7 @@ def strict_imputation(metrics, model, metric, aggregation):
         metric=metric,
         aggregation=aggregation,
         repeat=None,
+        group=None,
     )
 
 

@@ -125,7 +125,10 @@ def test_an_exported_cohort_carries_labels_and_the_embedding_of_every_model(resu
 def test_the_graph_of_a_fold_is_made_from_its_training_samples_alone(results):
     folder = results / "evaluate/folds/tcga_cancer_type/strict/repeat_0_fold_0"
     split = pd.read_parquet(results / "evaluate/splits/disease_annotation.parquet")
-    fold = split.query("dataset == 'tcga_cancer_type' and protocol == 'strict' and repeat == 0")
+    fold = split.query(
+        "dataset == 'tcga_cancer_type' and protocol == 'strict' and repeat == 0"
+        " and regime == 'grouped_folds'"
+    )
     training = sorted(fold.loc[fold["fold"] != 0, "unit"])
     assert 0 < len(training) < len(fold)
     made = content(folder / "coexpression.json")

@@ -266,7 +266,8 @@ def test_the_truth_itself_scores_1_by_every_measure(metrics, protocol):
 
 def test_no_change_looks_good_by_levels_as_in_the_paper(metrics):
     where = perturbation("random_compounds", "pearson_level") | {"protocol": "legacy"}
-    found = by_model(metrics, **where)
+    of_two_heads = metrics["model"] == "permuted_changes"
+    found = by_model(metrics[~of_two_heads], **where)
     assert found.loc["no_change", "ci_low"] > 0.9
     assert found["value"].drop("perturbation_ground_truth").max() < (
         found.loc["no_change", "value"] + 0.05

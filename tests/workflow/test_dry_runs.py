@@ -219,3 +219,26 @@ def test_the_report_shows_the_graph_ablation_only_if_asked_and_null_takes_it_awa
         asked.write_text(f"evaluate:\n  graph_ablation: {section}\n")
         run = snakemake(project, *demo, target, *base, str(asked))
         assert expected in run.stdout + (run.stderr or "")
+
+
+def test_the_overlay_for_those_who_accept_no_licence_needs_no_file_by_hand(root, project):
+    block = re.search(
+        r"```yaml\n(# fetched_only\.yaml\n.*?)```", (root / "README.md").read_text(), re.S
+    )
+    (project / "fetched_only.yaml").write_text(block[1])
+    configs = ["--configfile", "config/config.yaml", "fetched_only.yaml"]
+    run = snakemake(project, "--profile", "profiles/local", "--dry-run", "all", *configs)
+    assert run.returncode == 0, run.stdout[-2000:]
+    jobs = re.findall(r"^(\w+) +\d+$", run.stdout.split("Job stats:")[1], re.MULTILINE)
+    assert "download" in jobs
+    assert "by_hand" not in jobs
+
+
+def test_a_reference_that_is_no_simple_model_is_refused_before_any_job(project):
+    for named in ("prognosi=pca", "imputation=rigde", "prognosis=bulkformer"):
+        overlay = f"evaluate: {{comparisons: {{references: ['{named}']}}}}\n"
+        (project / "reference.yaml").write_text(overlay)
+        configs = ["--configfile", "config/config.yaml", "config/demo.yaml", "reference.yaml"]
+        run = snakemake(project, "--profile", "profiles/demo", "--dry-run", *configs)
+        assert run.returncode != 0
+        assert f"evaluate.comparisons.references: '{named}'" in run.stdout

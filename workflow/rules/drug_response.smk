@@ -62,6 +62,7 @@ rule drug_response_predictions:
         mem_mb=lambda wildcards, attempt: 16000 * attempt,
         runtime=960,
     params:
+        embedder=lambda wildcards: MODELS[wildcards.model]["embedder"],
         heads=lambda wildcards: (
             flags({"head": MODELS[wildcards.model]["heads"].split(",")})
             if MODELS[wildcards.model]["heads"]
@@ -74,7 +75,8 @@ rule drug_response_predictions:
         seed=config["seed"],
     shell:
         "python -m bulkformer.evaluate.tasks.drug_response --protocol {wildcards.protocol}"
-        " --model {wildcards.model} --split {input.split} --response {input.response}"
+        " --model {wildcards.model} --embedder {params.embedder} --split {input.split}"
+        " --response {input.response}"
         " --drugs {input.drugs} --cell-lines {input.cell_lines}"
         " --embeddings {input.embeddings} {params.panel} {params.heads} --settings {params.settings:q}"
         " --seed {params.seed} --output {output} > {log} 2>&1"

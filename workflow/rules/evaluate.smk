@@ -34,7 +34,9 @@ rule exposure:
                 "overlap": list(input.overlaps),
             }
         ),
-        models=lambda wildcards: as_json({name: row["weights"] for name, row in MODELS.items()}),
+        models=lambda wildcards: as_json(
+            {name: MODELS[name]["weights"] for name in models_of(wildcards.task)}
+        ),
         networks=lambda wildcards, input: flags(
             {"graph": list(input.graph), "release": list(input.release)}
         ),

@@ -57,6 +57,24 @@ def settings_of(task):
     return {key: value for key, value in section_of(task).items() if key != "without"}
 
 
+# A named reference that no model is would be found by the last job but the report.
+for reference in config["evaluate"]["comparisons"]["references"]:
+    task, _, model = reference.partition("=")
+    if task not in ALL_TASKS or MODELS.get(model, {}).get("kind") not in ["baseline", "classical"]:
+        raise WorkflowError(
+            f"config, evaluate.comparisons.references: '{reference}' names no task and simple model of "
+            f"it; write task=model with a model of kind baseline or classical of "
+            f"{config['tables']['models']}, and one of the tasks {', '.join(ALL_TASKS)}"
+        )
+
+survival = config["outcomes"]["survival"]["endpoints"]
+if "prognosis" in TASKS and config["evaluate"]["prognosis"]["endpoint"] not in survival:
+    raise WorkflowError(
+        f"config, evaluate.prognosis.endpoint: '{config['evaluate']['prognosis']['endpoint']}' is not "
+        f"among outcomes.survival.endpoints, {', '.join(survival)}; correct one of the two"
+    )
+
+
 def protocols_of(task):
     """The paper called no genes on imputed counts, so that there is no legacy of it."""
     return ["strict"] if task == "imputation_differential" else PROTOCOLS

@@ -114,8 +114,9 @@ class ResponseWorld:
     ) -> pd.DataFrame:
         """Run the step; return its predictions as a data frame."""
         drug_response(
-            protocol, model, self.table("split"), **self.inputs(), embeddings=self.table(model),
-            settings=text, seed=seed, output=self.table("predictions"), head=list(heads) or None,
+            protocol, model, "log_tpm", self.table("split"), **self.inputs(),
+            embeddings=self.table(model), settings=text, seed=seed,
+            output=self.table("predictions"), head=list(heads) or None,
         )  # fmt: skip
         return pd.read_parquet(self.table("predictions"))
 

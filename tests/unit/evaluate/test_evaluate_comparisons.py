@@ -53,10 +53,12 @@ def compare(
         paths.append(folder / f"{model}.parquet")
         of = {"task": task, "protocol": "strict", "model": model}
         write_units(paths[-1], of, parts)
-        where = {"dataset": parts[0].dataset, "regime": parts[0].regime, "head": parts[0].head}
         more = {"metric": metric[0], "aggregation": metric[1], "value": values[model]}
-        more |= {"exposure": (states or {}).get(model, "clean")}
-        rows.append(of | where | more | dict.fromkeys(["group", "fold", "repeat"]))
+        more |= {"exposure": (states or {}).get(model, "clean"), "n": 100, "gene_coverage": 1.0}
+        more |= dict.fromkeys(["group", "fold", "repeat"])
+        for part in parts:
+            where = ("dataset", "regime", "condition", "head")
+            rows.append(of | {name: getattr(part, name) for name in where} | more)
     pd.DataFrame(rows).to_parquet(folder / "metrics.parquet")
     output = folder / "comparisons.parquet"
     comparisons(

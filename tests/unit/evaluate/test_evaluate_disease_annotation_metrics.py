@@ -12,6 +12,8 @@ from sklearn import metrics as known
 
 from bulkformer.evaluate.statistics import Bootstrap
 from bulkformer.evaluate.task import Scoring, load_task, open_predictions
+from bulkformer.evaluate.tasks import disease_annotation_scores as scores_module
+from bulkformer.evaluate.tasks.disease_annotation_repeats import read_repeats
 
 KINDS = {("planted", "grouped_folds"): "study", ("planted", "few_shot"): "study"}
 
@@ -146,3 +148,27 @@ def test_the_table_says_how_many_settings_a_head_tried(planted: World) -> None:
     table = score(planted, "strict", text, predict(planted, "strict", text))
     for head, trials in (("logistic_regression", 5), ("random_forest", 0)):
         assert value(table, "tuning_trials", "fold_mean", head=head)["value"] == trials
+
+
+def test_predictions_are_counted_once_for_scores_and_for_units(
+    confounded: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = annotation_settings()
+    split_annotation(confounded, text)
+    task = load_task("disease_annotation")
+    saved = open_predictions(predict(confounded, "strict", text, ["majority"]), task)
+    scoring = Scoring("strict", json.loads(text), KINDS, Bootstrap(0, 1))
+    counted = []
+
+    def noted(rows: object, classes: object) -> object:
+        counted.append(rows)
+        return read_repeats(rows, classes)
+
+    monkeypatch.setattr(scores_module, "read_repeats", noted)
+    scores = list(task.score(saved, scoring))
+    before = len(counted)
+    units = list(task.units(saved, scoring))
+    assert before == len(counted) > 0
+    of_folds = [each for each in scores if each.fold is not None and each.metric == "macro_f1"]
+    found = [each for each in units if each.metric == "macro_f1"]
+    assert sum(len(each.unit) for each in found) == len(of_folds) > 0

@@ -83,16 +83,19 @@ def test_a_panel_sees_its_genes_alone(world, tmp_path, monkeypatch):
     module = "bulkformer.evaluate.response_inputs"
     monkeypatch.setattr(f"{module}.read_panel", lambda panel, genes: shown)
     path = tmp_path / "any"
-    assert panel_columns(path, path, 20).tolist() == list(range(8))
-    with pytest.raises(InputError, match="embedder log_tpm"):
-        panel_columns(path, path, 21)
+    assert panel_columns(path, path, "log_tpm", 20).tolist() == list(range(8))
+    with pytest.raises(InputError, match=r"any: 20 genes, but vectors of log_tpm have 21"):
+        panel_columns(path, path, "log_tpm", 21)
+    with pytest.raises(InputError, match=r"not those of 'pca'.* embedder log_tpm"):
+        panel_columns(path, path, "pca", 20)  # as wide as the vocabulary, and no expression
     with pytest.raises(InputError, match=r"evaluate\.drug_response\.panel"):
         world.predict(TEXT, "strict", "panel_ridge")
 
     def told(model, head, **more):
         drug_response(
-            "strict", model, world.table("split"), **world.inputs(), settings=TEXT, seed=42,
-            embeddings=world.table(model), output=tmp_path / "told", head=[head], **more,
+            "strict", model, "log_tpm", world.table("split"), **world.inputs(),
+            settings=TEXT, seed=42, embeddings=world.table(model), output=tmp_path / "told",
+            head=[head], **more,
         )  # fmt: skip
         return pq.read_table(tmp_path / "told")["y_pred"].to_numpy()
 
@@ -100,3 +103,18 @@ def test_a_panel_sees_its_genes_alone(world, tmp_path, monkeypatch):
     lines = pq.read_table(world.table("model"))["cell_line_id"].to_pylist()
     world.embed(lines, vectors[:, shown], "some")
     assert (told("model", "panel_ridge", genes=path, panel=path) == told("some", "ridge")).all()
+
+
+def test_a_line_that_loses_its_last_screen_in_one_repeat_counts_in_the_others(tmp_path):
+    world = ResponseWorld(tmp_path)
+    plant(world, n_lines=40)
+    text = settings(strict={"regimes": ["held_out_lines"], "repeats": 2})
+    world.split(text)
+    rows = world.predict(text, "strict", "drug_mean")
+    metric = "held_out_lines", "drug_mean", "per_line_ndcg_10", "mean_over_groups"
+    n_lines = world.scores(text, "strict")[metric].n_groups
+    line = "sample of ACH-000000"
+    table = pq.read_table(world.table("predictions"))
+    lost = (rows["sample_id"] == line) & (rows["repeat"] == 1)
+    pq.write_table(table.filter(pa.array(~lost.to_numpy())), world.table("predictions"))
+    assert world.scores(text, "strict")[metric].n_groups == n_lines > 30

@@ -106,7 +106,9 @@ def test_without_any_structure_the_config_key_is_named(world):
         DRUGS,
         lambda rows: [row | {"smiles": None, "scaffold": None} for row in rows],
     )
-    with pytest.raises(InputError, match=r"outcomes\.response\.structures"):
+    with pytest.raises(
+        InputError, match=r"drugs\.parquet: 0 pairs .*outcomes\.response\.structures"
+    ):
         world.split(TEXT)
 
 

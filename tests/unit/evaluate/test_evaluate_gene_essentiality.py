@@ -9,8 +9,9 @@ from sklearn.metrics import roc_auc_score
 from bulkformer.errors import InputError
 from bulkformer.evaluate.statistics import Bootstrap
 from bulkformer.evaluate.task import Scoring, load_task, open_predictions
+from bulkformer.evaluate.tasks import gene_essentiality_scores as scores_module
 from bulkformer.evaluate.tasks.gene_essentiality_correlations import WITHIN, correlations
-from bulkformer.evaluate.tasks.gene_essentiality_matrices import read_arms
+from bulkformer.evaluate.tasks.gene_essentiality_matrices import Arm, read_arms
 from bulkformer.evaluate.units import read_units
 
 REGIMES = ("held_out_lines", "held_out_lineages", "held_out_genes")
@@ -234,3 +235,24 @@ def test_own_expression_of_vectors_that_are_no_expression_is_refused(world, tmp_
         other.predict("own_expression", embedder="pca")
     with pytest.raises(InputError, match="unknown head 'own'"):
         other.predict("own")
+
+
+def test_the_share_by_chance_is_that_of_all_repeats():
+    rng = np.random.default_rng(0)
+    lines, genes = [f"line {n}" for n in range(8)], [f"g{n}" for n in range(300)]
+    shape, code = (2, 8, 300), np.arange(8)
+    predicted = rng.normal(size=shape).astype(np.float32)
+    predicted[0] = 0.0  # the first repeat is above nothing
+    arm = Arm(
+        "d", "r", "h", lines, genes, lines, code, code, rng.normal(size=shape[1:]),
+        np.full(shape[1:], -1), predicted, np.zeros(shape), np.zeros(shape, np.int16), 1.0, 1,
+    )  # fmt: skip
+    scoring = Scoring("strict", {}, {}, Bootstrap(0, 1))
+    rows = {}
+
+    def row(metric, aggregation, estimate, *_):
+        rows[metric] = estimate.value
+
+    list(scores_module._above(arm, scoring, np.ones(300), False, row))
+    # Of 8 lines r is above 0.2 in 32 % of all cases: t = 0.5 with 6 degrees of freedom.
+    assert rows["genes_above_0.2_permuted"] == pytest.approx(0.32 / 2, abs=0.03)

@@ -98,6 +98,16 @@ def test_whole_groups_stop_the_training():
     assert held_for_validation(np.array([4, 4, 9]), 0).sum() in (1, 2)
 
 
+def test_without_a_known_effect_to_stop_it_the_last_epoch_is_kept(tmp_path, capsys):
+    store, _, effects = write_tokens(tmp_path / "tokens.arrow")
+    rows = TokenRows(store, [f"s{line}" for line in range(30)], np.arange(20))
+    validation = np.tile(held_for_validation(np.arange(30), 1)[:, None], 20)
+    unknown = np.where(validation, np.nan, effects)
+    told = fit_token_network(rows, unknown, validation, SETTINGS, 1).predict(rows)
+    assert np.corrcoef(told.ravel(), effects.ravel())[0, 1] > 0.95
+    assert "no effect of the validation cells is known; all 15 epochs" in capsys.readouterr().err
+
+
 def test_the_paper_s_head_runs_in_every_regime_and_finds_its_signal(tmp_path):
     world = Lines(tmp_path, n=60)
     _ = world.split

@@ -1,9 +1,12 @@
 """The perturbation task finds what was planted, and nothing where nothing was."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from perturbation_world import PerturbationWorld, Wells, overall
@@ -238,3 +241,21 @@ def test_a_ridge_on_the_compound_alone_says_the_same_in_every_line(planted):
         assert rows["cell_id"].nunique() > 1
         np.testing.assert_allclose(own, np.broadcast_to(own[0], own.shape), atol=1e-6)
     assert overall(planted.score("compound_ridge"), "held_out_cells")[PRIMARY] > 0.5
+
+
+def test_every_repeat_starts_from_another_state(tmp_path):
+    world = PerturbationWorld(tmp_path)
+    world.settings["strict"] |= {"repeats": 2, "regimes": ["held_out_cells"]}
+    world.ready(Wells(n_genes=12))
+    manifest = pq.read_table(world.manifest)
+    of_second = pc.and_(pc.equal(manifest["protocol"], "strict"), pc.equal(manifest["repeat"], 1))
+    first = manifest.filter(pc.invert(of_second))
+    strict = first.filter(pc.equal(first["protocol"], "strict"))
+    repeat = manifest.schema.get_field_index("repeat")
+    again = strict.set_column(repeat, "repeat", pa.array([1] * len(strict), pa.int32()))
+    pq.write_table(pa.concat_tables([first, again]), world.manifest)
+    Path(f"{world.manifest}.sha256").unlink(missing_ok=True)
+    for head, same in {"mean_delta": True, "training_profile": False}.items():
+        rows = pd.read_parquet(world.predict(head))
+        one, two = (np.stack(rows.loc[rows["repeat"] == each, "y_pred"]) for each in (0, 1))
+        assert np.array_equal(one, two) == same  # the folds are the same ones

@@ -137,6 +137,11 @@ def test_a_published_split_tests_only_what_it_calls_test(tmp_path):
     treated = pd.read_parquet(world.treated).set_index("profile_id")
     assert set(treated.loc[predicted["sample_id"], "perturbagen"]) == {"drug-1"}
     assert len(predicted) == 8
+    table["drug_split_0"] = "test"
+    world.write(table, wells.levels)
+    world.pair()
+    with pytest.raises(InputError, match=r"\.parquet: column drug_split_0 needs both"):
+        world.split()
 
 
 def test_a_split_column_that_the_profiles_lack_is_named(world):

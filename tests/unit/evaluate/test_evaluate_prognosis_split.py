@@ -54,7 +54,9 @@ def test_strict_folds_are_balanced_by_cancer_and_event_and_legacy_ones_by_event(
 def test_too_few_events_stop_the_step_with_what_to_do(clinic):
     clinic.event[:] = np.arange(90) < 6
     clinic.write()
-    with pytest.raises(InputError, match=r"6 of 90 patients .* 5 folds need at least 10"):
+    with pytest.raises(
+        InputError, match=r"survival\.parquet: 6 of 90 patients .* 5 folds need at least 10"
+    ):
         clinic.freeze()
 
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from survival_world import SETTINGS, concordance, patients
 
 from bulkformer.evaluate.survival_cox import partial_likelihood
@@ -12,7 +13,7 @@ from bulkformer.evaluate.survival_neural import (
     DECAYS,
     MIN_EVENTS,
     Strata,
-    stratified_likelihood,
+    StratifiedLikelihood,
 )
 from bulkformer.evaluate.survival_patients import TrainingPatients
 
@@ -39,11 +40,10 @@ def test_the_likelihood_is_the_sum_of_those_of_the_strata(training):
         partial_likelihood(risk[own], time[own], training.event[own])
         for own in (cancer == "BRCA", cancer == "UVM")
     )
-    found = stratified_likelihood(risk, time, training.event, cancer == "UVM")
-    np.testing.assert_allclose(found, expected)
+    likelihood = StratifiedLikelihood(time, training.event, cancer == "UVM")
+    np.testing.assert_allclose(likelihood(torch.from_numpy(risk.T)), expected)
     moved = risk + np.where(cancer == "UVM", 500.0, 0.0)[:, None]
-    found = stratified_likelihood(moved, time, training.event, cancer == "UVM")
-    np.testing.assert_allclose(found, expected)
+    np.testing.assert_allclose(likelihood(torch.from_numpy(moved.T)), expected)
 
 
 def test_a_hazard_that_rises_on_both_sides_is_found_where_a_line_finds_nothing():

@@ -188,6 +188,31 @@ def test_genes_above_a_threshold_stand_beside_what_permuted_lines_give() -> None
     assert "h0" in part.figures[1].svg
 
 
+def test_heads_of_a_part_of_the_targets_stand_not_beside_heads_of_all() -> None:
+    about = {"metric": "per_gene_pearson", "regime": "held_out_lines"}
+    about |= {"aggregation": "mean_over_groups"}
+    forest = rows(**about, head="forest", n=100, value=0.91, model="forest")[:1]
+    made = rows(**about, head="ridge") + [row | {"model": "log_tpm_forest"} for row in forest]
+    made += rows(**about | {"metric": "n_lines"}, head="forest", model="log_tpm_forest")[:1]
+    (part,) = looked("gene_essentiality", made, "held_out_lines")
+    assert "log_tpm_forest" not in texts(part)
+    asked = "Not shown, as asked for a part of the targets only: log_tpm_forest."
+    assert asked in part.figures[0].caption
+    single = [row | {"model": "log_tpm_forest", "n": 100} for row in drugs(head="forest")[::4]]
+    (part,) = looked("drug_response", drugs() + single, "held_out_lines")
+    assert "log_tpm_forest" not in texts(part)
+    assert asked in part.figures[0].caption
+
+
+def test_a_repeat_does_not_answer_for_all_of_them() -> None:
+    about = {"metric": "per_gene_pearson", "regime": "held_out_lines", "head": "ridge"}
+    made = rows(**about, aggregation="mean_over_groups")
+    (whole,) = looked("gene_essentiality", made, "held_out_lines")
+    made += rows(**about, aggregation="mean_over_groups", repeat=0, value=0.95)
+    (part,) = looked("gene_essentiality", made, "held_out_lines")
+    assert part.figures[0].svg == whole.figures[0].svg
+
+
 def test_prognosis_shows_gain_over_clinical_data_each_cancer_and_calibration() -> None:
     made = rows(metric="within_cancer_c_index", aggregation="weighted", regime="grouped_folds")
     for cancer, few in (("BRCA", None), ("CHOL", "fewer_than_20_events")):

@@ -61,7 +61,7 @@ def test_the_verdict_is_that_of_the_paired_test_and_says_no_difference_shown(com
     assert row[5].note == (
         "log_tpm: −0.050 [−0.070, −0.030], per drug pearson over 170 drugs, adjusted p below 0.001"
     )
-    assert row[5].help == "No difference shown, it says."
+    assert row[5].help == "No difference shown, it says. log_tpm: the best simple one."
 
 
 @pytest.mark.parametrize(
@@ -91,14 +91,38 @@ def test_the_same_head_goes_before_the_best_of_each_and_folds_before_drugs(compa
     assert (cell.text, "with" in cell.note) == ("worse", False)
 
 
-def test_the_headline_is_the_first_declared_dataset_and_regime(compared) -> None:
+def test_an_opponent_that_the_configuration_names_is_not_called_the_best(compared) -> None:
+    named = paired(opponent_rule="named in the configuration; both with the same head")
+    cell = rows_of(compared, named)["Drug response gdsc, held out lines"][5]
+    assert cell.note.startswith("log_tpm, named in the configuration: −0.050")
+    assert "highest" not in cell.help
+    first, _ = glance_tables(compared, named, EVALUATE, DESCRIBED)
+    assert not any("scored highest" in column.help for column in first.columns)
+    said = glance_sentence(compared, named, EVALUATE, DESCRIBED)
+    assert "Against the best or named simple model" in said
+    assert "Against the best simple" in glance_sentence(compared, paired(), EVALUATE, DESCRIBED)
+
+
+def test_without_a_simple_model_on_the_same_targets_there_is_no_verdict(compared) -> None:
+    pair = next(each for each in compared if each.task == "drug_response")
+    rows = pair.rows.assign(n=pair.rows["n"].where(pair.rows["model"] != "bulkformer", 100))
+    row = rows_of([replace(pair, rows=rows)], None)["Drug response gdsc, held out lines"]
+    for cell in (row[2], row[5]):
+        assert (cell.text, cell.note) == ("—", "no simple model was asked for the same targets")
+    assert row[3].note.endswith("drug_mean, on other targets")
+
+
+def test_the_headline_is_the_dataset_named_first_and_the_regime_that_holm_declares(
+    compared,
+) -> None:
     declared = {
-        "drug_response": SETTINGS | {"strict": {"regimes": ["held_out_scaffolds"]}},
+        "drug_response": SETTINGS
+        | {"strict": {"regimes": ["held_out_scaffolds", "held_out_lines"]}},
         "disease_annotation": {"datasets": [{"name": "disignatlas_disease"}]},
     }
     for evaluate, regime, dataset in (
         (EVALUATE["evaluate"], "held_out_lines", "tcga_cancer_type"),
-        (declared, "held_out_scaffolds", "disignatlas_disease"),
+        (declared, "held_out_lines", "disignatlas_disease"),
     ):
         shown = {each.task: each for each in headlines(compared, {"evaluate": evaluate})}
         assert shown["drug_response"].regimes["strict"] == regime

@@ -87,8 +87,8 @@ class Network(nn.Module):
 class Autoencoder(FittedEmbedder):
     """Vectors are latent vectors (means, if variational); predictions are what they decode to.
 
-    Hidden and unmeasured genes enter as z-score 0, the training mean. Genes that no training sample
-    measured, or that are constant, are predicted as their mean.
+    Hidden and unmeasured genes enter as z-score 0, the training mean. Genes that are constant in
+    training are predicted as their mean.
     """
 
     settings_type = AutoencoderSettings

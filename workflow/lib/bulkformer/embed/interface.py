@@ -225,6 +225,11 @@ class FittedEmbedder(Embedder):
             raise ValueError(f"'{self.name}' was built without its fitted state")
         return self.context.state
 
+    def predicts(self) -> np.ndarray:
+        """Return bool [G], the genes that a training sample measured: "count" is above 0."""
+        count = self.state.tensors.get("count")
+        return super().predicts() if count is None else count > 0
+
     @classmethod
     @abstractmethod
     def fit(cls, settings: Any, training: TrainingData, seed: int) -> State:

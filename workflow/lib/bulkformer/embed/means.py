@@ -2,7 +2,7 @@
 
 Every pooled metric is high for the gene mean, because genes differ far more than samples do; a
 model has learned something only by as much as it is better. Genes that no training sample measured
-are predicted as 0 and counted on stderr.
+are not predicted, and counted on stderr.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Means and spreads of genes over training samples that measured different genes.
 
-A gene that no training sample measured has mean 0 and spread 0: it is predicted as 0, the value of
-a gene that is not expressed, and every fitted model says how many such genes there are.
+A gene that no training sample measured has mean 0 and spread 0; it is not predicted, and every
+fitted model says how many such genes there are.
 """
 
 import sys
@@ -56,6 +56,6 @@ def report_never_measured(name: str, count: np.ndarray) -> None:
     if never:
         print(
             f"{name}: {never} of {len(count)} genes were measured in no training sample; "
-            "they are predicted as 0",
+            "they are not predicted",
             file=sys.stderr,
         )

@@ -50,7 +50,8 @@ def pair_up(scores: pa.Table, chooser: Chooser) -> Iterator[Pairing]:
         n_units = known.sum(axis=0).tolist()
         in_headline = tuple(place.values()) in declared
         for arm, own in column.items():
-            for opponent in chooser.opponents(place["dataset"], place["regime"], arm):
+            where = place["dataset"], place["regime"], place["condition"]
+            for opponent in chooser.opponents(*where, arm):
                 other = column.get(opponent.arm)
                 if other is None:
                     continue
@@ -75,9 +76,9 @@ def headline_places(scores: pa.Table, task: Task, protocol: str) -> set[tuple[st
     """
     places = [dict(zip(PLACE, names, strict=True)) for names in _combinations(scores, PLACE)[0]]
     places = [place for place in places if place["metric"] == task.paired.get(protocol)]
-    declared = task.headline.get(protocol, {})
     for name, within in (("regime", ["dataset"]), ("condition", ["dataset", "regime"])):
-        places = _first_of(places, name, within, lambda place, name=name: declared.get(name, ()))
+        names = task.declared(protocol, name)
+        places = _first_of(places, name, within, lambda place, names=names: names)
     within = ["dataset", "regime", "condition"]
     places = _first_of(
         places, "unit_kind", within, lambda place: task.paired_units.get(place["regime"], ())

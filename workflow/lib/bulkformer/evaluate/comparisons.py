@@ -82,7 +82,8 @@ def comparisons(
         pairings = list(pair_up(scores, chooser))
         about = {"task": task, "protocol": protocol}
         for family in families(pairings, tests_of(pairings, tester)):
-            rows += [about | _row(each, len(family), about, seen) | drawn for each in family]
+            counted = sum(each.p_adjusted is not None for each in family)
+            rows += [about | _row(each, counted, about, seen) | drawn for each in family]
     found = pa.Table.from_pylist(rows, schema=COMPARISONS)
     write_table(output, found.sort_by([(name, "ascending") for name in ORDER]))
 

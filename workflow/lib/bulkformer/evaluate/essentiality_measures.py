@@ -62,7 +62,7 @@ def sums_by_group(
     """Yield genes, a block at a time, and their moments a group of lines [n_groups, block, 6].
 
     The moments are n and the sums of t, p, t², p², tp, as `measures.moments` has them. Values are
-    centred on the first known one of each gene, so that sums of squares do not lose digits.
+    centred on the mean of each gene, so that sums of squares do not lose digits.
     """
     order = np.argsort(group, kind="stable")
     starts = np.searchsorted(group[order], np.arange(n_groups))

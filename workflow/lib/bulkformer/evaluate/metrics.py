@@ -6,6 +6,7 @@ which interval over what, from which split, and whether the model had seen the d
 
 import hashlib
 import json
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -105,7 +106,7 @@ def metrics(
     scoring = Scoring(protocol, settings, kinds, Bootstrap(bootstrap, seed))
     rows = []
     saved = open_predictions(predictions, benchmark)
-    for score in benchmark.score(saved, scoring):
+    for score in _of_file(predictions, benchmark.score(saved, scoring)):
         has_interval = score.estimate.low is not None
         rows.append(
             constant
@@ -122,8 +123,16 @@ def metrics(
     if units is not None:
         of_units = benchmark.units or (lambda predictions, scoring: ())
         of = {"task": task, "protocol": protocol, "model": model}
-        write_units(units, of, of_units(saved, scoring))
+        write_units(units, of, _of_file(predictions, of_units(saved, scoring)))
     write_table(output, pa.Table.from_pylist(rows, schema=METRICS))
+
+
+def _of_file(path: Path, found: Iterable[Any]) -> Iterator[Any]:
+    """Yield what a task finds in open predictions; name the file, which the task does not know."""
+    try:
+        yield from found
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
 
 
 def _read_configuration(text: str) -> dict[str, Any]:

@@ -56,13 +56,15 @@ def select(columns: Columns, rows: Sequence[int]) -> Columns:
 
 
 def equals(table: pa.Table, name: str, value: str | None) -> np.ndarray:
-    """Return which rows have `value` in a dictionary column, bool [n]; None means null.
+    """Return which rows have `value` in a column of text, bool [n]; None means null.
 
-    Raises ValueError for a value that is not in the dictionary.
+    Raises ValueError for a value that is not in the dictionary of a column that has one.
     """
     column = table[name].combine_chunks()
     if value is None:
         return column.is_null().to_numpy(zero_copy_only=False)
+    if not pa.types.is_dictionary(column.type):
+        return np.array([each == value for each in column.to_pylist()], dtype=bool)
     codes = column.indices.fill_null(-1).to_numpy(zero_copy_only=False)
     return codes == column.dictionary.to_pylist().index(value)
 

@@ -57,7 +57,7 @@ class Factorisation:
 
 
 def factorisation(pairs: TrainingPairs, settings: HeadSettings, seed: int) -> FittedHead:
-    """Choose rank and penalty by squared error in inner folds of patients, then fit all pairs."""
+    """Choose rank and penalty by squared error in inner folds of whole groups; fit all pairs."""
     choices = list(product(RANKS, STRENGTHS))
     groups = pairs.lines.group
     n_folds = min(INNER_FOLDS, len(np.unique(groups)))

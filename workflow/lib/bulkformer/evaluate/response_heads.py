@@ -54,7 +54,7 @@ class PerScreen:
 
 
 def ridge(pairs: TrainingPairs, settings: HeadSettings, seed: int) -> FittedHead:
-    """Per-drug ridge on line vectors, one penalty a drug, chosen in inner folds of patients."""
+    """Per-drug ridge on line vectors, one penalty a drug, chosen in inner folds of whole groups."""
     fitted = fit_ridge(pairs.lines.vectors, pairs.response, pairs.lines.group, PENALTIES, seed)
     return PerScreen(fitted, _places(pairs))
 
@@ -105,8 +105,8 @@ class TwoStepRidge:
 def two_step_ridge(pairs: TrainingPairs, settings: HeadSettings, seed: int) -> FittedHead:
     """Per-drug ridge, then ridge from the fingerprint of a drug to its coefficients.
 
-    Both steps choose their penalties in inner folds: of patients, and of scaffolds. This is a
-    bilinear model of compound and line, so compounds that are alike respond alike.
+    Both steps choose their penalties in inner folds: of whole groups of lines, and of scaffolds.
+    This is a bilinear model of compound and line, so compounds that are alike respond alike.
     """
     lines = fit_ridge(pairs.lines.vectors, pairs.response, pairs.lines.group, PENALTIES, seed)
     coefficients = np.concatenate([lines.weights, lines.intercept[None]]).T

@@ -14,6 +14,7 @@ from bulkformer.errors import InputError
 from bulkformer.evaluate.compounds import morgan
 from bulkformer.evaluate.response_data import Responses
 from bulkformer.evaluate.response_pairs import Lines, Screens
+from bulkformer.evaluate.tasks.gene_essentiality_data import EXPRESSION
 from bulkformer.evaluate.tasks.imputation_masks import read_panel
 
 
@@ -66,7 +67,9 @@ def read_inputs(data: Responses, embeddings: Path, fingerprint_bits: int) -> Inp
     return Inputs(lines, screens)
 
 
-def panel_columns(genes: Path | None, panel: Path | None, dimension: int) -> np.ndarray:
+def panel_columns(
+    genes: Path | None, panel: Path | None, embedder: str, dimension: int
+) -> np.ndarray:
     """Return the columns of the genes of a panel; raises InputError where vectors are no genes."""
     if genes is None or panel is None:
         raise InputError(
@@ -74,11 +77,16 @@ def panel_columns(genes: Path | None, panel: Path | None, dimension: int) -> np.
             "evaluate.drug_response.panel, or leave its row of the models table out with "
             "evaluate.drug_response.without"
         )
+    if embedder != EXPRESSION:
+        raise InputError(
+            f"panel_ridge needs vectors that are the expression itself, not those of '{embedder}'; "
+            f"give its row of the models table the embedder {EXPRESSION}"
+        )
     listed = read_panel(panel, genes)
     if len(listed) != dimension:
         raise InputError(
-            "panel_ridge needs vectors that are the expression itself; give its row of the models "
-            "table the embedder log_tpm"
+            f"{genes}: {len(listed)} genes, but vectors of {EXPRESSION} have {dimension}; run the "
+            "embed stage again"
         )
     return np.flatnonzero(listed)
 

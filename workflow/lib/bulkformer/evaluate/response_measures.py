@@ -154,10 +154,13 @@ def _discounted(gain: np.ndarray, prediction: np.ndarray, discount: np.ndarray) 
 def without_mean(values: np.ndarray, index: np.ndarray, largest: float) -> np.ndarray:
     """Return values less the mean of their group, float64 [n].
 
-    `largest` is that of the numbers that were saved; what differs by no more than its rounding is
-    equal, and becomes 0.
+    `largest` is that of the numbers that were saved; a group whose values differ by no more than
+    its rounding is constant, and becomes 0.
     """
-    return _zeroed(_less_mean(values, index), largest)
+    left = _less_mean(values, index)
+    farthest = np.zeros(int(index.max(initial=0)) + 1)
+    np.maximum.at(farthest, index, np.abs(left))
+    return np.where((farthest <= measures.CONSTANT * largest)[index], 0.0, left)
 
 
 def interactions(

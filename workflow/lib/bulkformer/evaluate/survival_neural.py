@@ -29,7 +29,6 @@ PATIENCE = 20  # epochs without gain in any decay that end the search of an inne
 # Of a stratum of its own. Cancers with fewer share one: neither their ratios nor their course could
 # be learned from so few.
 MIN_EVENTS = 10
-OTHERS = ""  # the stratum of all other cancers
 
 
 @dataclass(frozen=True)
@@ -91,7 +90,7 @@ class NeuralCox:
 
 
 def fit_neural_cox(inputs: np.ndarray, rows: TrainingPatients, seed: int) -> NeuralCox:
-    """Tune decay and number of epochs in inner folds of whole patients, then train on all rows.
+    """Tune decay and number of epochs in inner folds of whole groups, then train on all rows.
 
     `inputs` float [n, k] are those of `rows`; they are brought to a common scale, because a network
     that begins near zero would hardly move on short vectors.
@@ -112,16 +111,6 @@ def fit_neural_cox(inputs: np.ndarray, rows: TrainingPatients, seed: int) -> Neu
     return NeuralCox(
         first / scale, bias, second, strata, times, hazard, level, DECAYS[place], epochs
     )
-
-
-def stratified_likelihood(
-    risk: np.ndarray, time: np.ndarray, event: np.ndarray, strata: np.ndarray
-) -> np.ndarray:
-    """Return Breslow's log partial likelihood within strata, of log ratios [n, s], as [s]."""
-    import torch
-
-    likelihood = _Likelihood(time, event, strata)
-    return likelihood(torch.from_numpy(np.ascontiguousarray(risk.T))).numpy()
 
 
 @contextmanager
@@ -167,8 +156,8 @@ def _gains(
     Behind an early stop the last gain stands: training longer was not worth a look.
     """
     training = _Training(inputs, codes, rows, train, DECAYS, seed)
-    everyone = _Likelihood(rows.time, rows.event, codes)
-    learned = _Likelihood(rows.time[train], rows.event[train], codes[train])
+    everyone = StratifiedLikelihood(rows.time, rows.event, codes)
+    learned = StratifiedLikelihood(rows.time[train], rows.event[train], codes[train])
     gains = np.zeros((EPOCHS + 1, len(DECAYS)))
     base = everyone(training.ratios(slice(None)) * 0) - learned(training.ratios(train) * 0)
     best, waited = np.full(len(DECAYS), -np.inf), 0
@@ -207,7 +196,7 @@ class _Training:
         self.inputs = torch.from_numpy(np.ascontiguousarray(inputs, dtype=np.float64))
         self.train = torch.from_numpy(np.flatnonzero(train))
         self.shown = self.inputs[self.train]
-        self.likelihood = _Likelihood(rows.time[train], rows.event[train], codes[train])
+        self.likelihood = StratifiedLikelihood(rows.time[train], rows.event[train], codes[train])
         self.n_events = max(int(rows.event[train].sum()), 1)
         self.decays = torch.tensor(decays, dtype=torch.float64)
         self.parameters = [
@@ -242,7 +231,7 @@ class _Training:
         return (hidden @ second[:, :, None]).squeeze(-1)
 
 
-class _Likelihood:
+class StratifiedLikelihood:
     """Breslow's log partial likelihood within strata, for many risks of the same rows.
 
     Rows lie in a table [strata, length], longest followed first, so that whoever is at risk with an

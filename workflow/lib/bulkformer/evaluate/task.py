@@ -115,6 +115,10 @@ class Task:
     null_knows: Mapping[str, str] = field(default_factory=dict)
     ranked: Mapping[str, str] = field(default_factory=dict)
 
+    def declared(self, protocol: str, name: str) -> Sequence[str]:
+        """Return the regimes or conditions that were declared headlines, the first one first."""
+        return self.headline.get(protocol, {}).get(name, ())
+
 
 def first_declared(declared: Sequence[str], present: Collection[str | None]) -> Any:
     """Return the first declared name that is present, None if none of them is."""

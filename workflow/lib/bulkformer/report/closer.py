@@ -131,6 +131,22 @@ def picked(
     }
 
 
+def on_most_targets(rows: pd.DataFrame) -> pd.DataFrame:
+    """Keep rows that were scored on as many targets as any other row of the same measure.
+
+    A head that was fitted to a part of them, the most selective genes for example, stands in the
+    tables: its mean is about other targets.
+    """
+    same = ["protocol", "dataset", "regime", "condition", "metric", "aggregation", "group"]
+    return rows[rows["n"] == rows.groupby(same, dropna=False)["n"].transform("max")]
+
+
+def left_out(rows: pd.DataFrame, kept: pd.DataFrame) -> str:
+    """Say which models have no row left, because they were scored on a part of the targets only."""
+    names = sorted(set(rows["model"]) - set(kept["model"]))
+    return f" Not shown, as asked for a part of the targets only: {', '.join(names)}." * bool(names)
+
+
 def middle_half(rows: pd.DataFrame, metric: str, head: str | None = None) -> dict[str, Estimate]:
     """Return {model: median over groups, its interval the lower and upper quartile}."""
     median, low, high = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from bulkformer.evaluate.task import load_task
 from bulkformer.report.cells import is_missing
 from bulkformer.report.closer import (
     Looked,
@@ -18,7 +19,6 @@ from bulkformer.report.closer import (
 )
 from bulkformer.report.figures import CurvePanel, Estimate, Panel, curve_chart, ends_of
 from bulkformer.report.pictures import Picture
-from bulkformer.report.views import USUAL_CONDITION
 
 RATE = re.compile(r"(.+) ([0-9.]+)%")
 SKILL = ("mse_skill", "pooled")
@@ -74,7 +74,8 @@ def mask_kinds(look: Looked) -> Part | None:
 def single_genes(look: Looked) -> Part | None:
     """Show the spread of correlations over genes."""
     rows = look.strict()
-    usual = rows[rows["condition"].isin([USUAL_CONDITION])]
+    condition = load_task(look.task).declared("strict", "condition")[0]
+    usual = rows[rows["condition"] == condition]
     panels = [
         Panel(
             str(dataset), "Pearson r of a gene across samples",
@@ -89,7 +90,7 @@ def single_genes(look: Looked) -> Part | None:
         [
             look.chart(
                 "genes", "Median and quartiles over genes of the correlation across samples",
-                panels, usual, f"Strict, {USUAL_CONDITION}.",
+                panels, usual, f"Strict, {condition}.",
             )
         ],
     )  # fmt: skip

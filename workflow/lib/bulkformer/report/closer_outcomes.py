@@ -7,7 +7,16 @@ from collections.abc import Mapping
 import pandas as pd
 
 from bulkformer.report.cells import Column, Table, decimal_cell, is_missing, label, text_cell
-from bulkformer.report.closer import Looked, Part, Question, ordered, part, picked
+from bulkformer.report.closer import (
+    Looked,
+    Part,
+    Question,
+    left_out,
+    on_most_targets,
+    ordered,
+    part,
+    picked,
+)
 from bulkformer.report.figures import Panel
 from bulkformer.report.glance import headlines
 from bulkformer.report.tables import exposure_cell, model_cell
@@ -33,7 +42,7 @@ def parts_of(
 
 def single_drugs(look: Looked) -> Part | None:
     """Show the correlation within each drug, for every regime."""
-    panels, shown = [], []
+    panels, shown, omitted = [], [], set()
     for pair in look.pairs:
         measure, regime = pair.strict[0], pair.regimes.get("strict")
         rows = look.metrics[
@@ -42,13 +51,17 @@ def single_drugs(look: Looked) -> Part | None:
         if pair.condition is not None:
             rows = rows[rows["condition"] == pair.condition]
         single = parts_of(rows, measure.metric, "drug", measure.head)
-        estimates = picked(pair.rows[pair.rows["protocol"] == "strict"], measure.metric,
-                           measure.aggregation, measure.head)  # fmt: skip
+        own = pair.rows[pair.rows["protocol"] == "strict"]
+        own = own[own["metric"] == measure.metric]
+        kept = on_most_targets(own)
+        estimates = picked(kept, measure.metric, measure.aggregation, measure.head)
+        single = {model: each for model, each in single.items() if model in estimates}
         title = f"{label(str(regime)).capitalize()}\n{measure.head or ''}"
         points = {model: list(each.values()) for model, each in single.items()}
         if any(points.values()):
             panels.append(Panel(title, "r within a drug, across lines", estimates, points))
             shown.append(rows)
+            omitted |= {left_out(own, kept)}
     if not panels:
         return None
     condition = look.pairs[0].condition
@@ -59,7 +72,8 @@ def single_drugs(look: Looked) -> Part | None:
         [
             look.chart(
                 "drugs", "Correlation within each drug for every model and regime", panels,
-                pd.concat(shown), f"Strict, {label(condition or 'all responses')}.",
+                pd.concat(shown),
+                f"Strict, {label(condition or 'all responses')}.{''.join(sorted(omitted))}",
             )
         ],
     )  # fmt: skip
@@ -70,7 +84,12 @@ def kinds_of_genes(look: Looked) -> Part | None:
     if not look.pairs:
         return None
     regime = look.pairs[0].regimes.get("strict")
-    rows = look.metrics[(look.metrics["protocol"] == "strict") & (look.metrics["regime"] == regime)]
+    every = look.metrics[
+        (look.metrics["protocol"] == "strict") & (look.metrics["regime"] == regime)
+        & look.metrics[["fold", "repeat"]].isna().all(axis=1)
+    ]  # fmt: skip
+    rows = on_most_targets(every)
+    omitted = left_out(*(each[each["metric"] == PER_GENE] for each in (every, rows)))
     panels = [
         Panel(heading, "r, mean over genes", picked(own, PER_GENE, "mean_over_groups", look.head))
         for heading, own in (
@@ -94,7 +113,7 @@ def kinds_of_genes(look: Looked) -> Part | None:
                     {model: [each.value] for model, each in null.items()}, within=(0.0, 0.3),
                 )
             )  # fmt: skip
-    said = f"Strict, {label(str(regime))}, {look.head or 'each model'}."
+    said = f"Strict, {label(str(regime))}, {look.head or 'each model'}.{omitted}"
     return part(
         "Kinds of genes",
         "Most genes are needed by all lines or by none, so that there is little to tell. Selective "

@@ -120,7 +120,10 @@ def roles(
     """Return the models of a card with what each stands for."""
     found: dict[str, list[str]] = {model: [] for model in foundation}
     legacy, strict = comparison.legacy, comparison.strict[0]
-    best = {measure: comparison.best_simple(measure, kinds) for measure in (strict, legacy)}
+    subject = subject_of(comparison, models)
+    best = {
+        measure: comparison.best_simple(measure, kinds, subject) for measure in (strict, legacy)
+    }
     if best[strict] == best[legacy] and best[strict]:
         found.setdefault(best[strict], []).append("best simple model under both")
     else:

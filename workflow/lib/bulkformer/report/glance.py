@@ -1,7 +1,7 @@
 """At a glance: one row a task, with what the paired comparison allows to say under both protocols.
 
-The row of a task is its declared headline: the first dataset, the first strict regime, the paper's
-condition. Whatever else was run stands in a second table of the same form.
+The row of a task is its declared headline: of the first dataset the regime and condition whose
+comparisons are the primary family. Whatever else was run stands in a second table of the same form.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from bulkformer.evaluate.comparison_arms import BEST_OF_EACH, REFERENCE
+from bulkformer.evaluate.comparison_arms import BEST_OF_EACH, NAMED, REFERENCE, scored_on_of
 from bulkformer.evaluate.task import first_declared, load_task
 from bulkformer.report.cells import (
     MISSING,
@@ -35,10 +35,13 @@ from bulkformer.report.tables import metric_cell
 from bulkformer.report.views import Comparison, Measure
 
 NOT_TESTED = "no test"
+OTHER_TARGETS = "on other targets"  # the most selective genes, for example, which tell more
+NO_SIMPLE = "no simple model"
+NONE_ALIKE = "no simple model was asked for the same targets"
 SIMPLE_ROLES = (REFERENCE, BEST_OF_EACH)  # the first that there is stands in a row
 CHOSEN_HERE = (
-    "paired comparison on the same units, both with the same head where a simple model has it; "
-    "that model scored highest on these test splits, which favours it"
+    "paired comparison on the same units and targets, both with the same head where a simple model "
+    "has it; a cell says by which rule that model was chosen"
 )
 COLUMNS = [
     Column("Task"),
@@ -68,9 +71,16 @@ def headlines(compared: Sequence[Comparison], config: Mapping[str, Any]) -> list
                 place_in(regimes, each.regimes.get("strict")),
             )
         )
-        first[task] = own[0]
+        first[task] = declared_first([each for each in own if each.dataset == own[0].dataset])
     order = sorted(first, key=lambda task: place_in(list(first), BELONGS_TO.get(task, task)))
     return [first[task] for task in order]
+
+
+def declared_first(own: Sequence[Comparison]) -> Comparison:
+    """Return the comparison in the declared strict regime of a dataset, else the first one."""
+    regimes = [each.regimes.get("strict") for each in own]
+    named = first_declared(load_task(own[0].task).declared("strict", "regime"), regimes)
+    return own[regimes.index(named)] if named is not None else own[0]
 
 
 def place_in(names: Sequence[str], name: str | None) -> int:
@@ -135,10 +145,17 @@ def glance_sentence(
     if not words:
         return f"The pretrained model is {subject}. No paired comparison was made."
     counted = ", ".join(f"{word} in {words.count(word)}" for word in dict.fromkeys(words))
+    named = any(is_named(rows[0]) for rows in found if rows)
+    which = "best or named" if named else "best"
     return (
-        f"The pretrained model is {subject}. Against the best simple model of each task, under "
+        f"The pretrained model is {subject}. Against the {which} simple model of each task, under "
         f"strict: {counted} of {len(words)} headlines."
     )
+
+
+def is_named(row: Mapping[str, Any]) -> bool:
+    """Return whether the configuration names the opponent, which then need not be the best."""
+    return str(row["opponent_rule"]).startswith(NAMED)
 
 
 def glance_row(
@@ -161,9 +178,18 @@ def glance_row(
         cells += [
             value_cell(pair, subject, measure),
             verdict_cell(pair, subject, measure, paired, models),
-            value_cell(pair, floor, measure, name=floor) if floor else Cell(MISSING),
+            value_cell(pair, floor, measure, name=floor_name(pair, subject, floor, measure))
+            if floor
+            else Cell(MISSING),
         ]
     return cells
+
+
+def floor_name(pair: Comparison, subject: str, floor: str, measure: Measure) -> str:
+    """Name the floor, and say where it answers for other targets than `subject` does."""
+    own, other = pair.row(subject, measure), pair.row(floor, measure)
+    unlike = own is not None and other is not None and scored_on_of(own) != scored_on_of(other)
+    return f"{floor}, {OTHER_TARGETS}" if unlike else floor
 
 
 def value_cell(pair: Comparison, model: str, measure: Measure, name: str = "") -> Cell:
@@ -197,7 +223,8 @@ def verdict_cell(
         word, mark = VERDICTS[row["verdict"]]
         ends = interval(row["mean_low"], row["mean_high"])
         units = f"{count(row['n_units'])} {plural(label(row['unit_kind']))}"
-        said = f"{row['opponent']}: {decimal(row['mean_difference'])} {ends}".strip()
+        which = f"{row['opponent']}, {NAMED}" if is_named(row) else row["opponent"]
+        said = f"{which}: {decimal(row['mean_difference'])} {ends}".strip()
         opponent = seen(row["opponent_exposure"])
         opponent = opponent and f"{row['opponent']}, {opponent}"
         p = "" if is_missing(row["p_adjusted"]) else f", adjusted p {p_text(row['p_adjusted'])}"
@@ -207,14 +234,15 @@ def verdict_cell(
         )
         return Cell(
             word, f"{said}, {label(row['metric'])} over {units}{p}{heads}", f"verdict {mark}",
-            row["sentence"], opponent,
+            f"{row['sentence']} {row['opponent']}: {row['opponent_rule']}.", opponent,
         )  # fmt: skip
     kinds = {model: about.get("kind", "") for model, about in models.items()}
-    best = pair.best_simple(measure, kinds)
+    best = pair.best_simple(measure, kinds, subject)
     if best is None:
-        return Cell(MISSING, "no simple model")
-    found = compare(pair.estimate(subject, measure), pair.estimate(best, measure))
-    other = pair.estimate(best, measure)
+        unlike = pair.best_simple(measure, kinds) is not None
+        return Cell(MISSING, NONE_ALIKE if unlike else NO_SIMPLE)
+    own, other = pair.estimates(subject, best, measure)
+    found = compare(own, other)
     value = decimal(other.value) if other is not None else MISSING
     return Cell(PLACES[found], f"{best} {value}; {NOT_TESTED}, intervals only", f"verdict {found}")
 

@@ -112,11 +112,11 @@ MEASURE_NAMES = {
     ),
     ("pearson_delta_beyond_mean", "mean_over_groups"): (
         "PCC of changes beyond the mean",
-        "r, mean change off",
+        "partial r, mean change held constant",
     ),
     ("pearson_delta_deviation", "mean_over_groups"): (
-        "PCC of changes beyond the mean change",
-        "r, mean change off",
+        "PCC of changes less the mean change",
+        "r, mean change subtracted",
     ),
     ("pearson_delta", "mean_over_groups"): ("PCC of changes", "r of changes"),
     ("energy_skill", "mean_over_groups"): (

@@ -38,9 +38,10 @@ def methods(config: Mapping[str, Any], tasks: Sequence[str]) -> list[Block]:
     blocks += [
         Block(
             "Intervals",
-            f"Percentile bootstrap, {shown(evaluate.get('bootstrap'))} resamples, 95 %, over whole "
-            "studies, patients or donors, and over genes for summaries per gene: the unit to which "
-            "a result is meant to generalise. Fewer than "
+            f"Percentile bootstrap, {shown(evaluate.get('bootstrap'))} resamples, 95 %, over "
+            "what was held out: whole studies, patients, donors, tissues or lineages; compounds "
+            "and sets of controls for perturbations; drugs or genes where these are new, in rows "
+            "that say over drugs or over genes, and for genes of imputation. Fewer than "
             f"{MIN_GROUPS} groups give no interval.",
         ),
         Block(

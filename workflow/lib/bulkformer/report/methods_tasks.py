@@ -142,43 +142,43 @@ def prognosis(settings: Mapping[str, Any], config: Mapping[str, Any]) -> Block:
 def drug_response(settings: Mapping[str, Any], config: Mapping[str, Any]) -> Block:
     """Describe the drug response benchmark."""
     within = "correlation over the lines of a fold, within each drug, then mean over folds"
-    return _outcome("Drug response", "drug_response", settings, "drugs and lines", "pairs", within)
+    legacy = _dealt(settings, "pairs of line and drug") + "; correlation of all pairs"
+    strict = f"{words(settings.get('strict', {}).get('regimes'))}; {_drawn(settings)}; {within}"
+    return _outcome("Drug response", "drug_response", legacy, strict)
 
 
 def perturbation(settings: Mapping[str, Any], config: Mapping[str, Any]) -> Block:
     """Describe the perturbation benchmark."""
     beyond = "correlation of changes with the mean change of training held constant"
-    return _outcome("Perturbation", "perturbation", settings, "compounds", "compounds", beyond)
+    legacy = _dealt(settings, "compounds") + "; correlation of levels, mean over compounds"
+    strict = f"{words(settings.get('strict', {}).get('regimes'))}; {_drawn(settings)}; {beyond}"
+    return _outcome("Perturbation", "perturbation", legacy, strict)
 
 
 def gene_essentiality(settings: Mapping[str, Any], config: Mapping[str, Any]) -> Block:
     """Describe the gene essentiality benchmark."""
     within = "correlation over the lines of a fold, within each gene, then mean over folds"
-    return _outcome(
-        "Gene essentiality", "gene_essentiality", settings, "patients, and whole lineages",
-        "lines", within,
-    )  # fmt: skip
-
-
-def _outcome(
-    heading: str, task: str, settings: Mapping[str, Any], groups: str, dealt: str, scored: str
-) -> Block:
-    """Describe a benchmark on an outcome of cell lines."""
-    legacy, strict = settings.get("legacy", {}), settings.get("strict", {})
-    regimes = strict.get("regimes")
-    held_out = words(regimes) if regimes else f"whole {groups}"
-    return Block(
-        heading,
-        LIMITS[task],
-        [
-            ("legacy", f"{shown(legacy.get('folds'))} random folds of {dealt}; values pooled"),
-            (
-                "strict",
-                f"{held_out}; {shown(strict.get('folds'))} folds, drawn "
-                f"{shown(strict.get('repeats'))} times; {scored}",
-            ),
-        ],
+    legacy = _dealt(settings, "lines") + "; correlation of all values"
+    strict = settings.get("strict", {})
+    held_out = (
+        f"whole patients: {_drawn(settings)}; whole lineages: {shown(strict.get('lineage_folds'))} "
+        f"folds, drawn once; genes that the shared network never saw: drawn once; {within}"
     )
+    return _outcome("Gene essentiality", "gene_essentiality", legacy, held_out)
+
+
+def _outcome(heading: str, task: str, legacy: str, strict: str) -> Block:
+    """Describe a benchmark on an outcome of cell lines."""
+    return Block(heading, LIMITS[task], [("legacy", legacy), ("strict", strict)])
+
+
+def _dealt(settings: Mapping[str, Any], what: str) -> str:
+    return f"{shown(settings.get('legacy', {}).get('folds'))} random folds of {what}"
+
+
+def _drawn(settings: Mapping[str, Any]) -> str:
+    strict = settings.get("strict", {})
+    return f"{shown(strict.get('folds'))} folds, drawn {shown(strict.get('repeats'))} times"
 
 
 DESCRIBED = {

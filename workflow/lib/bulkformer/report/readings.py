@@ -41,7 +41,7 @@ def readings(
     against = [
         (legacy, comparison.higher_floor(legacy), "the floor"),
         (strict, comparison.higher_floor(strict), "the floor"),
-        (strict, comparison.best_simple(strict, kinds), "the best simple model"),
+        (strict, comparison.best_simple(strict, kinds, subject), "the best simple model"),
         *(
             (m, model, "its untrained architecture")
             for model in untrained
@@ -59,7 +59,7 @@ def reading(
     comparison: Comparison, measure: Measure, subject: str, other: str, role: str
 ) -> Reading:
     """Say how the interval of `subject` lies to that of `other`."""
-    verdict = compare(comparison.estimate(subject, measure), comparison.estimate(other, measure))
+    verdict = compare(*comparison.estimates(subject, other, measure))
     words = VERDICTS[verdict]
     head = f", {measure.head}" if len(comparison.strict) > 1 and measure.head else ""
     basis = f"{measure.protocol} {measure.name}{head}"

@@ -14,15 +14,13 @@ from typing import Any
 import pandas as pd
 
 from bulkformer.errors import InputError
-from bulkformer.evaluate.task import load_task
+from bulkformer.evaluate.comparison_arms import SIMPLE_KINDS, scored_on_of
+from bulkformer.evaluate.task import first_declared, load_task
 from bulkformer.report.cells import is_missing, label
 from bulkformer.report.figures import Estimate, Row
 from bulkformer.report.measure_names import FLOORS, IN_FIGURES, IN_TABLES, MEASURE_NAMES
 
 MetricRow = dict[str, Any]  # one row of the metrics table by column
-
-SIMPLE_KINDS = ("baseline", "classical")
-USUAL_CONDITION = "random 15%"  # what the BulkFormer paper hides
 
 
 @dataclass(frozen=True)
@@ -99,11 +97,12 @@ class Comparison:
         values = {model: each.value for model, each in found.items() if each is not None}
         return max(values, key=values.__getitem__, default=self.floor)
 
-    def row(self, model: str, measure: Measure) -> MetricRow | None:
+    def row(self, model: str, measure: Measure, alike: MetricRow | None = None) -> MetricRow | None:
         """Return the one row of a model and measure, or None if it was not run.
 
         A model with a head of its own (a majority vote, for example) answers for every head; of
-        several such heads the one with the highest value does. Raises InputError if several rows
+        several such heads the one with the highest value does, of those that were scored on most
+        targets, or with `alike` on the same ones as that row. Raises InputError if several rows
         claim the same place.
         """
         key = (model, measure.protocol, measure.metric, measure.aggregation)
@@ -116,6 +115,9 @@ class Comparison:
                 f"{model}, {measure.metric} ({measure.aggregation}); keep one"
             )
         known = [row for row in rows if not is_missing(row["value"])]
+        if known:
+            asked = scored_on_of(alike or max(known, key=lambda row: row["n"]))
+            known = [row for row in known if scored_on_of(row) == asked]
         return max(known, key=lambda row: row["value"], default=None)
 
     @cached_property
@@ -132,6 +134,14 @@ class Comparison:
         row = self.row(model, measure)
         return None if row is None else estimate_of(row)
 
+    def estimates(
+        self, subject: str, other: str, measure: Measure
+    ) -> tuple[Estimate | None, Estimate | None]:
+        """Return two estimates on the same targets; without such a head of `other`, it has none."""
+        own = self.row(subject, measure)
+        opposite = self.row(other, measure, own)
+        return tuple(None if row is None else estimate_of(row) for row in (own, opposite))  # type: ignore[return-value]
+
     def models(self) -> list[str]:
         """Return the models, best by the first strict measure first, those without one last.
 
@@ -144,15 +154,25 @@ class Comparison:
 
         return sorted(self.rows["model"].unique(), key=key)
 
-    def best_simple(self, measure: Measure, kinds: Mapping[str, str]) -> str | None:
-        """Return the baseline or classical model with the highest value, the floor left out."""
-        found = [
-            (-estimate.value, model)
+    def best_simple(
+        self, measure: Measure, kinds: Mapping[str, str], subject: str | None = None
+    ) -> str | None:
+        """Return the baseline or classical model with the highest value, the floor left out.
+
+        Only those count that were scored on the same targets as `subject`, where it has a value;
+        else those scored on most.
+        """
+        simple = [
+            model
             for model in self.models()
             if kinds.get(model) in SIMPLE_KINDS and model not in self.floors
-            and (estimate := self.estimate(model, measure)) is not None
-        ]  # fmt: skip
-        return min(found)[1] if found else None
+        ]
+        alike = None if subject is None else self.row(subject, measure)
+        rows = {model: row for model in simple if (row := self.row(model, measure, alike))}
+        if alike is None:
+            most = max((scored_on_of(row)[0] for row in rows.values()), default=0)
+            rows = {model: row for model, row in rows.items() if row["n"] == most}
+        return min(rows, key=lambda model: (-rows[model]["value"], model), default=None)
 
 
 def overall(metrics: pd.DataFrame) -> pd.DataFrame:
@@ -187,7 +207,7 @@ def comparisons(metrics: pd.DataFrame, task: str, config: Mapping[str, Any]) -> 
             [Measure(*name, heads[0]) for name in by_task.get(task, ()) if has(own, *name)]
             for by_task in (IN_FIGURES, IN_TABLES)
         )
-        first = headline_condition(own, settings.get("targets") or ())
+        first = headline_condition(own, description.declared("strict", "condition"))
         names = [name for name in own["condition"].unique() if not is_missing(name)] or [None]
         conditions = sorted(names, key=lambda name: name != first)
         every = [
@@ -239,21 +259,19 @@ def has(rows: pd.DataFrame, protocol: str, metric: str, aggregation: str) -> boo
 
 
 def headline_condition(rows: pd.DataFrame, declared: Sequence[str] = ()) -> str | None:
-    """Return the condition to show first: the first declared one, else the paper's, else the first
-    that both protocols have.
+    """Return the condition to show first: the first declared one, else one that both protocols
+    have.
     """
     conditions = [value for value in rows["condition"].unique() if not is_missing(value)]
-    if named := [value for value in declared if value in conditions]:
-        return named[0]
     if not conditions:
         return None
+    if (first := first_declared(declared, conditions)) is not None:
+        return first
     shared = [
         value
         for value in conditions
         if rows.loc[rows["condition"] == value, "protocol"].nunique() > 1
     ]
-    if USUAL_CONDITION in conditions:
-        return USUAL_CONDITION
     return (shared or conditions)[0]
 
 

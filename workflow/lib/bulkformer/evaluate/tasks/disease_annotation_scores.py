@@ -8,6 +8,7 @@ only one that offsets between studies cannot raise or lower.
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -70,24 +71,30 @@ def score(predictions: pq.ParquetFile, scoring: Scoring) -> Iterator[Score]:
 
     What models are ranked by is scored for each repeat and fold as well.
     """
-    for scorer, repeats in _scorers(predictions, scoring):
-        yield from scorer.scores(list(repeats.values()), repeat=None)
-        if not scorer.is_headline:
-            continue
-        for number, repeat in repeats.items():
-            if len(repeats) > 1:
-                yield from scorer.scores([repeat], repeat=number)
-            yield from scorer.folds(repeat, number)
+    yield from _found(predictions, scoring)[0]
 
 
 def units(predictions: pq.ParquetFile, scoring: Scoring) -> Iterator[UnitScores]:
     """Yield the scores of single folds, and of studies that have cases and controls."""
+    yield from _found(predictions, scoring)[1]
+
+
+@lru_cache(maxsize=1)  # scores and scores of units come from the same counts
+def _found(predictions: pq.ParquetFile, scoring: Scoring) -> tuple[list[Score], list[UnitScores]]:
+    scores: list[Score] = []
+    units: list[UnitScores] = []
     for scorer, repeats in _scorers(predictions, scoring):
+        scores += scorer.scores(list(repeats.values()), repeat=None)
         if not scorer.is_headline:
             continue
         for number, repeat in repeats.items():
-            yield from units_of_folds(scorer.folds(repeat, number))
-        yield from units_of_studies(list(repeats.values()), scorer.classes, scorer.key)
+            if len(repeats) > 1:
+                scores += scorer.scores([repeat], repeat=number)
+            folds = list(scorer.folds(repeat, number))
+            scores += folds
+            units += units_of_folds(folds)
+        units += units_of_studies(list(repeats.values()), scorer.classes, scorer.key)
+    return scores, units
 
 
 def _scorers(

@@ -45,6 +45,7 @@ TARGET = {"legacy": "drug_id", "strict": "screen_id"}  # the paper averages scre
 def drug_response(
     protocol: Annotated[str, Option(help="legacy or strict.")],
     model: Annotated[str, Option()],
+    embedder: Annotated[str, Option(help="What made the vectors, as in the models table.")],
     split: Annotated[Path, Option(help="Manifest of the task.")],
     response: Annotated[Path, Option(help="response.parquet.")],
     drugs: Annotated[Path, Option(help="drugs.parquet.")],
@@ -71,7 +72,8 @@ def drug_response(
     data = read_responses(Tables(response, drugs, cell_lines, embeddings), chosen, TARGET[protocol])
     inputs = read_inputs(data, embeddings, chosen["fingerprint_bits"])
     if any(head_named(name).on_panel for name in names):
-        inputs = replace(inputs, panel=panel_columns(genes, panel, inputs.lines.vectors.shape[1]))
+        dimension = inputs.lines.vectors.shape[1]
+        inputs = replace(inputs, panel=panel_columns(genes, panel, embedder, dimension))
     if chosen["single_targets"] is not None:
         inputs = replace(inputs, most_screened=most_screened(data, chosen["single_targets"]))
     head_settings = HeadSettings(

@@ -20,7 +20,7 @@ class Repeat:
     Attributes
     ----------
     by_drug : {metric: values}, NaN for a drug without a score
-    ndcg : by line
+    ndcg : by line, NaN for one that was not tested in this repeat
     sums : {metric: moments [n_drugs, 6]} of pooled correlations
     errors : squared errors of the prediction and of the training mean, by drug [n_drugs, 2]
     by_fold : {metric: mean over drugs within each fold [n_folds]}
@@ -42,17 +42,20 @@ class Repeat:
     trials: int
 
 
-def summarise(rows: pa.Table, drugs: Sequence[str]) -> Repeat:
-    """Reduce the predictions of one repeat to scores and sums of drugs."""
+def summarise(
+    rows: pa.Table, drugs: Sequence[str], lines: Sequence[str], groups: Sequence[str]
+) -> Repeat:
+    """Reduce the predictions of one repeat to scores and sums of drugs.
+
+    `drugs`, `lines` and `groups` are those of all repeats, sorted, so that values stand at the same
+    place in each.
+    """
     truth, told, mean, additive = (
         rows[name].to_numpy().astype(np.float64)
         for name in ("y_true", "y_pred", "train_mean", "additive")
     )
     target, targets = _codes(rows, "target_id")
-    line, lines = _codes(rows, "sample_id")
-    drug, own_drugs = _codes(rows, "drug_id")
-    code_of_drug = {name: code for code, name in enumerate(drugs)}
-    drug = np.array([code_of_drug[name] for name in own_drugs])[drug]
+    line, drug = _codes(rows, "sample_id", lines)[0], _codes(rows, "drug_id", drugs)[0]
     drug_of_target = np.zeros(len(targets), dtype=np.int64)
     drug_of_target[target] = drug
     fold = rows["fold"].to_numpy().astype(np.int64)
@@ -65,7 +68,7 @@ def summarise(rows: pa.Table, drugs: Sequence[str]) -> Repeat:
 
     by_group = None
     if rows["regime"][0].as_py() in SEEN_DRUGS:
-        group, groups = _codes(rows, "group")
+        group, _ = _codes(rows, "group", groups)
         shape = len(groups), n_folds, n_targets
         by_group = response_measures.fold_moments(t, p, (group, fold, target), shape)
     ranked = [response_measures.ranks_by_group(values, block) for values in (t, p)]
@@ -122,12 +125,14 @@ def summarise(rows: pa.Table, drugs: Sequence[str]) -> Repeat:
     )
 
 
-def _codes(table: pa.Table, name: str) -> tuple[np.ndarray, list[str]]:
-    """Return codes [n] by sorted name, and the names."""
+def _codes(
+    table: pa.Table, name: str, among: Sequence[str] | None = None
+) -> tuple[np.ndarray, list[str]]:
+    """Return codes [n] by sorted name, and the names: those that occur, or sorted `among`."""
     column = table[name].combine_chunks()
     names = column.dictionary.to_pylist()
     used = np.unique(column.indices.to_numpy())
-    order = sorted(used.tolist(), key=lambda code: names[code])
-    code = np.zeros(len(names), dtype=np.int64)
-    code[order] = np.arange(len(order))
-    return code[column.indices.to_numpy()], [names[each] for each in order]
+    own = sorted(names[code] for code in used) if among is None else list(among)
+    place = {each: code for code, each in enumerate(own)}
+    code = np.array([place.get(each, -1) for each in names], dtype=np.int64)
+    return code[column.indices.to_numpy()], own

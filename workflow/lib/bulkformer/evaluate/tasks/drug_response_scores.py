@@ -115,10 +115,12 @@ def _blocks(
     for key in sorted(keys, key=lambda row: tuple(row.values())):
         chosen = np.logical_and.reduce([equals(table, name, value) for name, value in key.items()])
         rows = table.filter(pa.array(chosen))
-        drugs = sorted(rows["drug_id"].unique().to_pylist())
+        drugs, lines, groups = (
+            sorted(rows[name].unique().to_pylist()) for name in ("drug_id", "sample_id", "group")
+        )
         of_repeat = rows["repeat"].to_numpy()
         repeats = {
-            int(number): summarise(rows.filter(pa.array(of_repeat == number)), drugs)
+            int(number): summarise(rows.filter(pa.array(of_repeat == number)), drugs, lines, groups)
             for number in np.unique(of_repeat)
         }
         blocks.append((key, drugs, repeats))

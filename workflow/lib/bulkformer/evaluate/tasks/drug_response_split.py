@@ -40,7 +40,7 @@ def drug_response_split(
     by_drug = read_responses(tables, chosen, "drug_id")
     by_screen = read_responses(tables, chosen, "screen_id")
     about = {"task": TASK, "dataset": chosen["dataset"], "seed": seed}
-    parts = [_random_pairs(by_drug, chosen, about)]
+    parts = [_random_pairs(by_drug, drugs, chosen, about)]
     units_of = {
         "held_out_lines": _lines(by_screen, chosen["cohort"]),
         "held_out_tissues": _tissues(by_screen, chosen["cohort"]),
@@ -61,7 +61,9 @@ def drug_response_split(
     )
 
 
-def _random_pairs(data: Responses, chosen: dict[str, Any], about: dict[str, Any]) -> pa.Table:
+def _random_pairs(
+    data: Responses, drugs: Path, chosen: dict[str, Any], about: dict[str, Any]
+) -> pa.Table:
     """Deal the pairs of a line and a drug of known structure to folds at random."""
     structured = np.array([smiles is not None for smiles in data.smiles])
     _report_unknown(structured, "structure", "legacy")
@@ -72,8 +74,8 @@ def _random_pairs(data: Responses, chosen: dict[str, Any], about: dict[str, Any]
     folds = chosen["legacy"]["folds"]
     if len(pairs) < folds:
         raise InputError(
-            f"{len(pairs)} pairs of a line and a drug of known structure cannot fill {folds} "
-            "folds; name a table of SMILES in outcomes.response.structures"
+            f"{drugs}: {len(pairs)} pairs of a line and a drug of known structure cannot fill "
+            f"{folds} folds; name a table of SMILES in outcomes.response.structures"
         )
     units = _units(pairs, pairs, "pair", [""] * len(pairs), chosen["cohort"])
     rng = np.random.default_rng([about["seed"], 0])

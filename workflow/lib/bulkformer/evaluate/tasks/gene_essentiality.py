@@ -20,6 +20,7 @@ from typer import Option
 from bulkformer.cli import command
 from bulkformer.embed.tokens import TokenStore
 from bulkformer.errors import InputError
+from bulkformer.evaluate.records import equals
 from bulkformer.evaluate.seeds import fold_seed
 from bulkformer.evaluate.splits import read_manifest
 from bulkformer.evaluate.tasks import gene_essentiality_unseen as unseen
@@ -27,7 +28,6 @@ from bulkformer.evaluate.tasks.gene_essentiality_data import (
     Dependencies,
     Units,
     cell_line_ids,
-    equal,
     own_columns,
     read_dependencies,
     read_vectors,
@@ -101,7 +101,7 @@ def gene_essentiality(
     ):
         writer.add_key_value_metadata({N_GENES: str(len(truth.genes))})
         for regime in sorted(set(manifest["regime"].to_pylist())):
-            rows = manifest.filter(pa.array(equal(manifest["regime"], regime)))
+            rows = manifest.filter(pa.array(equals(manifest, "regime", regime)))
             for name in names:
                 about = {"task": "gene_essentiality", "dataset": rows["dataset"][0].as_py()}
                 about |= {"protocol": protocol, "regime": regime, "model": model, "head": name}

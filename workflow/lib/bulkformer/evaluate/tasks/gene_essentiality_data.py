@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bulkformer.errors import InputError
-from bulkformer.evaluate.records import read_columns
+from bulkformer.evaluate.records import equals, read_columns
 
 EXPRESSION = "log_tpm"  # the embedder whose vectors are the expression itself
 DEPENDENT = 0.5  # probability above which a line depends on a gene, as DepMap says
@@ -49,7 +49,7 @@ def tested_lines(manifest: pa.Table, path: Path) -> Units:
     Raises InputError, naming the `path` of the manifest, if it holds none.
     """
     by_patient = manifest.filter(
-        pa.array(equal(manifest["group_kind"], "patient") & (manifest["repeat"].to_numpy() == 0))
+        pa.array(equals(manifest, "group_kind", "patient") & (manifest["repeat"].to_numpy() == 0))
     ).sort_by("unit")
     if not len(by_patient):
         raise InputError(
@@ -156,11 +156,6 @@ def own_columns(
         )
     column_of = {gene: column for column, gene in enumerate(names)}
     return np.array([column_of.get(gene, -1) for gene in genes])
-
-
-def equal(column: pa.ChunkedArray, value: str) -> np.ndarray:
-    """Return where a column of text holds `value`, bool [n]."""
-    return np.array([each == value for each in column.to_pylist()])
 
 
 def _names(file: pq.ParquetFile, column: str) -> list[str]:

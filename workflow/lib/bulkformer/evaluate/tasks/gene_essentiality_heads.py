@@ -2,7 +2,7 @@
 
 `fit` is given the training lines of a fold and nothing else, and returns what was learned; lines
 that are left out enter through `predict`. Every model's vectors meet the same ridge with the same
-penalties and inner folds of whole patients.
+penalties and inner folds of whole groups.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -118,7 +118,7 @@ class OwnExpression:
 
 
 def ridge(training: TrainingLines, settings: HeadSettings, seed: int) -> FittedHead:
-    """Multi-output ridge, one penalty a gene by inner folds of whole patients."""
+    """Multi-output ridge, one penalty a gene by inner folds of whole groups."""
     vectors = training.lines.vectors
     return Regressions(
         fit_ridge(vectors, training.effects, training.groups, settings.penalties, seed)

@@ -154,18 +154,23 @@ def _scores(arm: Arm, scoring: Scoring, correlated: Mapping[str, Correlations]) 
 
 
 def _above(arm: Arm, scoring: Scoring, r: np.ndarray, by_gene: bool, row: Any) -> Iterator[Score]:
-    """Share of genes above a correlation, and the share where lines were permuted within folds."""
+    """Share of genes above a correlation, and the share where lines were permuted within folds.
+
+    The latter is the mean over repeats. Each is permuted by itself, and the correlations of several
+    are not averaged: chance would average out, as it does not where the lines are the same ones.
+    """
     n = int(np.isfinite(r).sum())
     rng = np.random.default_rng([scoring.bootstrap.seed, *b"permuted lines"])
     null: dict[float, list[float]] = {threshold: [] for threshold in THRESHOLDS}
-    fold = arm.fold_of_line(0, by_gene)
-    truth, predicted = arm.centred(0, fold)
-    truth, predicted = (essentiality.unit_length(each, fold) for each in (truth, predicted))
-    for _ in range(PERMUTATIONS if n else 0):
-        order = essentiality.permuted_within(fold, rng)
-        found = np.einsum("ij,ij->j", truth[order], predicted)[np.isfinite(r)]
-        for threshold in THRESHOLDS:
-            null[threshold].append(float((found > threshold).mean()))
+    for repeat in range(arm.n_repeats if n else 0):
+        fold = arm.fold_of_line(repeat, by_gene)
+        truth, predicted = arm.centred(repeat, fold)
+        truth, predicted = (essentiality.unit_length(each, fold) for each in (truth, predicted))
+        for _ in range(PERMUTATIONS):
+            order = essentiality.permuted_within(fold, rng)
+            found = np.einsum("ij,ij->j", truth[order], predicted)[np.isfinite(r)]
+            for threshold in THRESHOLDS:
+                null[threshold].append(float((found > threshold).mean()))
     for threshold in THRESHOLDS:
         above = np.where(np.isnan(r), np.nan, r > threshold)
         estimate = scoring.bootstrap.mean_over_units(above)

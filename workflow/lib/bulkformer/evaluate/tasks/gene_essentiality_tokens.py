@@ -19,7 +19,7 @@ from bulkformer.embed.tokens import TokenStore
 if TYPE_CHECKING:
     import torch
 
-VALIDATION_SHARE = 0.1  # of the training patients, or genes, by which training is stopped
+VALIDATION_SHARE = 0.1  # of the training groups, or genes, by which training is stopped
 CELLS_AT_ONCE = 16_384  # tokens that a network predicts from together
 
 
@@ -107,7 +107,8 @@ def fit_token_network(
     ----------
     rows : training lines and genes
     effects : float [n, k] of these, NaN where unknown
-    validation : bool [n, k], whole patients or whole genes that only stop the training
+    validation : bool [n, k], whole groups or whole genes that only stop the training; where no
+        effect of theirs is known, nothing stops it, and the last epoch is kept
     """
     import torch
 
@@ -119,6 +120,12 @@ def fit_token_network(
     judged = [np.flatnonzero(validation.any(axis=axis)) for axis in (1, 0)]
     stopping, cells = rows.take(*judged), np.ix_(*judged)
     truth = np.where(validation, targets, np.nan)[cells]
+    unstopped = bool(np.isnan(truth).all())
+    if unstopped:
+        print(
+            f"no effect of the validation cells is known; all {settings.epochs} epochs are run",
+            file=sys.stderr,
+        )
     rng = np.random.default_rng(seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -127,6 +134,8 @@ def fit_token_network(
         best, best_state, waited = np.inf, deepcopy(network.state_dict()), 0
         for epoch in range(settings.epochs):
             _epoch(network, optimiser, rows, targets, validation, (mean, scale), settings, rng)
+            if unstopped:
+                continue
             fitted = TokenNetwork(network, mean, scale, 0.0, 1.0)
             error = float(np.nanmean((fitted.predict(stopping) - truth) ** 2))
             print(f"epoch {epoch + 1}: validation error {error:.4f}", file=sys.stderr)
@@ -135,7 +144,8 @@ def fit_token_network(
                 best, best_state, waited = error, deepcopy(network.state_dict()), 0
             if waited >= settings.patience:
                 break
-    network.load_state_dict(best_state)
+    if not unstopped:
+        network.load_state_dict(best_state)
     return TokenNetwork(network, mean, scale, level, spread)
 
 

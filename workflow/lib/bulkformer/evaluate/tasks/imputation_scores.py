@@ -19,7 +19,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bulkformer.errors import InputError
 from bulkformer.evaluate import measures
 from bulkformer.evaluate.statistics import Estimate
 from bulkformer.evaluate.task import PROTOCOLS, Score, Scoring, Task
@@ -33,6 +32,7 @@ from bulkformer.evaluate.tasks.imputation_genes import (
 from bulkformer.evaluate.tasks.imputation_units import (
     PER_GENE,
     WITHIN_SAMPLE,
+    leave_out_unknown,
     mean_of_sums,
     mean_over_repeats,
     units_of_blocks,
@@ -69,11 +69,12 @@ MIN_VALUES = 5  # a gene hidden in fewer samples has no correlation worth the na
 class Block:
     """The sums of one repeat of one condition, by which everything is scored.
 
-    `pooled` [n_groups, 6 + 6 + 3]: moments of values, moments of ranks, and the sums of squared
+    `groups` are all whose values were hidden, known to the model or not: all models share their
+    draws. `pooled` [n_groups, 6 + 6 + 3]: moments of values, of ranks, and the sums of squared
     error, absolute error and squared error of the training mean. `samples` [n_groups, 2]: sum and
     count of the correlations within samples. `genes`: {gene: correlation}, which is that of
-    deviations from the training mean too, one number a gene. `training_mean`: {gene: mean in
-    training}. `coverage`: share of the hidden genes that the model predicts.
+    deviations from the training mean too. `training_mean`: {gene: mean in training}. `coverage`:
+    share of the hidden genes that the model predicts.
     """
 
     groups: tuple[str, ...]
@@ -97,6 +98,7 @@ def read_blocks(predictions: pq.ParquetFile) -> dict[tuple[str, str, str], dict[
         if repeat in repeats:
             raise ValueError(f"{dataset}, {regime}, {condition}: repeat {repeat} in two row groups")
         repeats[repeat] = summarise(table)
+    leave_out_unknown(blocks, predictions)
     return blocks
 
 
@@ -128,20 +130,17 @@ def summarise(table: pa.Table) -> Block:
         table[name].to_numpy() for name in ("y_true", "y_pred", "y_reference")
     )
     known = np.isfinite(predicted)
-    if not known.any():
-        raise InputError(
-            "the model predicts none of the hidden values; take it off the imputation task"
-        )
-    n_hidden = len(_codes(table, "target_id", np.ones(len(known), dtype=bool))[1])
-    (sample, samples), (group, groups), (gene, genes) = (
-        _codes(table, name, known) for name in ("sample_id", "group", "target_id")
-    )
+    every = np.ones_like(known)
+    n_hidden = len(_codes(table, "target_id", every)[1])
+    sample, samples = _codes(table, "sample_id", known)
+    gene, genes = _codes(table, "target_id", known)
+    group, groups = _codes(table, "group", every)
     truth, predicted, reference = (
         values[known].astype(np.float64) for values in (truth, predicted, reference)
     )
     # Groups are sorted by name, so that a draw of groups means the same in every repeat and model.
     order = np.argsort(np.asarray(groups, dtype=str), kind="stable")
-    group = np.argsort(order, kind="stable")[group]
+    group = np.argsort(order, kind="stable")[group][known]
     n_groups = len(groups)
 
     def within(index: np.ndarray, n: int, at_least: int, shift: np.ndarray) -> np.ndarray:
@@ -149,11 +148,13 @@ def summarise(table: pa.Table) -> Block:
 
     error = predicted - truth
     ranked = [measures.ranks(values) for values in (truth, predicted)]
-    centre = truth.mean()
+    centre = truth.mean() if len(truth) else 0.0
     pooled = np.column_stack(
         [
             measures.moments(truth - centre, predicted - centre, group, n_groups),
-            measures.moments(*(values - values.mean() for values in ranked), group, n_groups),
+            measures.moments(
+                *(values - (len(truth) - 1) / 2 for values in ranked), group, n_groups
+            ),
             *(
                 np.bincount(group, weights=term, minlength=n_groups)
                 for term in (error**2, np.abs(error), (reference - truth) ** 2)
@@ -198,7 +199,8 @@ def _scores(
     if len({block.groups for block in blocks}) > 1:
         raise ValueError(f"{dataset}, {regime}, {condition}: the repeats hold different groups")
     bootstrap = scoring.bootstrap
-    n, n_groups = blocks[0].n, len(blocks[0].groups)
+    # A group of which the model knows no value is drawn with the others and adds nothing.
+    n, n_groups = blocks[0].n, int((blocks[0].pooled[:, 0] > 0).sum())
 
     def row(
         metric: str,

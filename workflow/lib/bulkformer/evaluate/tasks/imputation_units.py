@@ -7,11 +7,14 @@ better on other genes of the same samples.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pyarrow.parquet as pq
 
+from bulkformer.errors import InputError
 from bulkformer.evaluate import measures
 from bulkformer.evaluate.units import UnitScores
 
@@ -41,6 +44,21 @@ def units_of_blocks(
         yield UnitScores(metric=WITHIN_SAMPLE, unit_kind=kind, unit=groups, value=within, **about)
         genes, values = mean_over_repeats([block.genes for block in own])
         yield UnitScores(metric=PER_GENE, unit_kind="gene", unit=genes, value=values, **about)
+
+
+def leave_out_unknown(blocks: Mapping[Key, dict[int, Block]], predictions: pq.ParquetFile) -> None:
+    """Remove the repeats in which the model knows no hidden value; log them.
+
+    Raises InputError, naming model and condition, if it knows none in any repeat of a condition.
+    """
+    for key, repeats in blocks.items():
+        for repeat in [number for number, block in repeats.items() if not block.n]:
+            model = predictions.read_row_group(0, columns=["model"])["model"][0].as_py()
+            about = f"model '{model}' predicts none of the hidden values of {', '.join(key)}"
+            if not any(block.n for block in repeats.values()):
+                raise InputError(f"{about}; take it off the imputation task")
+            print(f"{about}, repeat {repeat}, which is left out", file=sys.stderr)
+            del repeats[repeat]
 
 
 def mean_of_sums(sums: np.ndarray) -> np.ndarray:

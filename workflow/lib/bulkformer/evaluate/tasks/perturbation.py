@@ -87,7 +87,8 @@ def perturbation(
                     learned = TrainingChanges(
                         training.take(fold.train), training.change[fold.train], fold.groups
                     )
-                    own_seed = fold_seed(seed, name, fold.about["regime"], fold.about["fold"])
+                    which = (fold.about[key] for key in ("regime", "repeat", "fold"))
+                    own_seed = fold_seed(seed, name, *which)
                     fitted = fit_change(name, learned, fitting, own_seed)
                     predicted = fitted.predict(tested.take(fold.test))
                 mean = training.change[fold.train].mean(axis=0, dtype=np.float64)

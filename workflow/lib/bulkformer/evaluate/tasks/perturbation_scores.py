@@ -54,11 +54,6 @@ PREDICTIONS = pa.schema(
         ("control", GENES),
     ]
 )
-# For whoever shows these numbers: what must stand beside them.
-BANNER = (
-    "Modality mismatch: these profiles are bead intensities of about a thousand genes, on a scale "
-    "that is not TPM. Models that learned from RNA-seq read the other genes as absent."
-)
 PRIMARY = {"legacy": "pearson_level", "strict": "pearson_delta_beyond_mean"}
 # Which profiles share a score: what a regime generalises to, and what its profiles share besides.
 # Either alone would make every interval too narrow, see perturbation_intervals.

@@ -49,7 +49,7 @@ def perturbation_split(
     chosen = json.loads(settings)
     profiles = read_columns(treated, [*COLUMNS, *PLACE, "published_split"])
     about = {"task": TASK, "dataset": chosen["dataset"], "seed": seed}
-    tables = [_legacy(profiles, chosen["legacy"], about)]
+    tables = [_legacy(profiles, treated, chosen["legacy"], about)]
     for regime in chosen["strict"]["regimes"]:
         make = _of_both if regime == BOTH else _strict
         tables += make(profiles, regime, chosen["strict"], about)
@@ -171,7 +171,9 @@ def _full_folds(of_family: np.ndarray, of_cell: np.ndarray, folds: int) -> list[
     ]
 
 
-def _legacy(profiles: Columns, settings: dict[str, Any], about: dict[str, Any]) -> pa.Table:
+def _legacy(
+    profiles: Columns, treated: Path, settings: dict[str, Any], about: dict[str, Any]
+) -> pa.Table:
     """Return random folds of compounds, or the one split that the data came with.
 
     A profile that a published split calls "test" is tested in fold 0. All others are in fold 1 and
@@ -184,8 +186,8 @@ def _legacy(profiles: Columns, settings: dict[str, Any], about: dict[str, Any]) 
         tested = [value == "test" for value in profiles["published_split"]]
         if len(set(tested)) < 2:
             raise InputError(
-                f"column {settings['split_column']}: needs both 'test' and other profiles; "
-                "correct evaluate.perturbation.legacy.split_column"
+                f"{treated}: column {settings['split_column']} needs both 'test' and other "
+                "profiles; correct evaluate.perturbation.legacy.split_column"
             )
         return _with_roles(manifest(units, [0 if test else 1 for test in tested], **about), tested)
     folds = min(settings["folds"], len(set(compounds)))

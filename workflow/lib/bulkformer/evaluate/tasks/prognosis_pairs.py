@@ -1,8 +1,8 @@
 """Prognosis: pairs of patients of one fold, or of one fold and cancer, and their sums over draws.
 
 Sums come as arrays [n_folds, n_cancers, 2] (what pairs earned, out of what; or log likelihoods, and
-of how many events), with one cancer that
-stands for all where pairs may cross cancers; draws of a bootstrap come in front.
+of how many events), with one cancer that stands for all where pairs may cross cancers; draws of a
+bootstrap come in front.
 """
 
 from collections.abc import Callable, Sequence

@@ -46,8 +46,8 @@ def prognosis_split(
     strict = _units(samples, outcomes, chosen, one_a_patient=True)
     _report(strict, outcomes, chosen)
     tables = [
-        *_folds(legacy, outcomes, "legacy", chosen, 1, seed),
-        *_folds(strict, outcomes, "strict", chosen, chosen["strict"]["repeats"], seed),
+        *_folds(legacy, survival, "legacy", chosen, 1, seed),
+        *_folds(strict, survival, "strict", chosen, chosen["strict"]["repeats"], seed),
     ]
     write_manifest(output, tables)
 
@@ -81,7 +81,7 @@ def _units(
 
 def _folds(
     units: Units,
-    outcomes: dict[str, Outcome],
+    survival: Path,
     protocol: str,
     chosen: dict[str, Any],
     repeats: int,
@@ -95,8 +95,8 @@ def _folds(
     events = [stratum.endswith(" event") for stratum in units.stratum]
     if sum(events) < 2 * folds or sum(events) == len(events):
         raise InputError(
-            f"{sum(events)} of {len(events)} patients of {chosen['cohort']} have the event "
-            f"{chosen['endpoint']}; {folds} folds need at least {2 * folds} with it, and one "
+            f"{survival}: {sum(events)} of {len(events)} patients of {chosen['cohort']} have the "
+            f"event {chosen['endpoint']}; {folds} folds need at least {2 * folds} with it, and one "
             f"without; lower evaluate.prognosis.{protocol}.folds or choose another endpoint"
         )
     if protocol == "strict":
