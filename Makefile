@@ -47,7 +47,7 @@ lint: setup
 	ruff check .
 	ruff format --check .
 	snakefmt --check workflow
-	codespell README.md CHANGELOG.md config profiles workflow tests
+	codespell README.md CHANGELOG.md config docs profiles workflow tests
 	snakemake --lint --profile profiles/demo
 
 format: setup

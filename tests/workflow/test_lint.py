@@ -18,7 +18,16 @@ BIN = Path(sys.executable).parent
     [
         ["ruff", "check", "."],
         ["ruff", "format", "--check", "."],
-        ["codespell", "README.md", "CHANGELOG.md", "config", "profiles", "workflow", "tests"],
+        [
+            "codespell",
+            "README.md",
+            "CHANGELOG.md",
+            "config",
+            "docs",
+            "profiles",
+            "workflow",
+            "tests",
+        ],
     ],
     ids=lambda command: " ".join(command[:2]),
 )

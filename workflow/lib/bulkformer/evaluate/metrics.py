@@ -97,7 +97,7 @@ def metrics(
         "protocol": protocol,
         "model": model,
         "weights": ledger.weights(model),
-        **_origin(content["model"], on_vectors=bool(benchmark.heads(protocol, settings))),
+        **_origin(content, on_vectors=bool(benchmark.heads(protocol, settings))),
         "seed": seed,
         "split_sha256": sha256(split),
         "config_sha256": hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest(),
@@ -147,16 +147,19 @@ def _read_configuration(text: str) -> dict[str, Any]:
     return content
 
 
-def _origin(model: dict[str, str], on_vectors: bool) -> dict[str, str | None]:
-    """Return variant, pooling and layer of a row of the models table.
+def _origin(content: dict[str, Any], on_vectors: bool) -> dict[str, str | None]:
+    """Return variant, pooling and layer of the model that a configuration describes.
 
     Pooling and layer say how a sample vector was made; a task in which the model itself predicts
-    (`on_vectors` false) has none. BulkFormer is built as in its paper and pooled from its last
-    layer; other models have neither variants nor layers to choose from.
+    (`on_vectors` false) has none. BulkFormer is built as `pretrain.model.variant` says and pooled
+    from its last layer; other models have neither variants nor layers to choose from.
     """
+    model = content["model"]
     is_bulkformer = model["embedder"] == "bulkformer"
     return {
-        "variant": "paper" if is_bulkformer else None,
+        "variant": (content["pretrain"] or {}).get("model", {}).get("variant", "paper")
+        if is_bulkformer
+        else None,
         "pooling": json.loads(model["settings"]).get("pooling") if on_vectors else None,
         "layer": "last" if is_bulkformer and on_vectors else None,
     }
