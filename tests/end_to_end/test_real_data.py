@@ -23,6 +23,7 @@ def results(root, development_data, tmp_path_factory):
         "all",
         "data",
         *("--cores", "2", "--resources", "gpu=8", "--show-failed-logs", "--quiet", "progress"),
+        *("--set-threads", "prognosis_predictions=1", "disease_annotation_predictions=1"),
         *("--configfile", "config/config.yaml", CONFIG),
         BULKFORMER_DATA=str(development_data),
     )
