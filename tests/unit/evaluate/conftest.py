@@ -3,8 +3,12 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from evaluate_world import World, profiles
+from prognosis_world import Clinic
+from response_world import ResponseWorld, plant
+from response_world import settings as response_settings
 
 
 @pytest.fixture
@@ -60,3 +64,39 @@ def planted(world: World) -> World:
     }
     world.cohort("series", labels, vectors=vectors)
     return world
+
+
+@pytest.fixture(scope="module")
+def clinic(tmp_path_factory: pytest.TempPathFactory) -> Clinic:
+    """Followed patients, with their folds frozen."""
+    world = Clinic(tmp_path_factory.mktemp("clinic") / "results")
+    world.freeze()
+    return world
+
+
+@pytest.fixture(scope="module")
+def clinic_predictions(clinic: Clinic) -> Path:
+    return clinic.predict("strict")
+
+
+@pytest.fixture(scope="module")
+def clinic_scores(clinic: Clinic, clinic_predictions: Path) -> pd.DataFrame:
+    return clinic.score("strict", clinic_predictions)
+
+
+@pytest.fixture(scope="module")
+def responses(tmp_path_factory: pytest.TempPathFactory) -> ResponseWorld:
+    """Lines and drugs as `plant` makes them, with their folds frozen."""
+    world = ResponseWorld(tmp_path_factory.mktemp("response"))
+    plant(world)
+    world.split(response_settings())
+    return world
+
+
+@pytest.fixture(scope="module")
+def response_scores(responses: ResponseWorld) -> tuple[pd.DataFrame, dict[tuple, object]]:
+    """Predictions and scores of ridge and of means."""
+    text = response_settings()
+    heads = "ridge", "two_step_ridge", "drug_mean", "drug_line_means"
+    rows = responses.predict(text, "strict", *heads)
+    return rows, responses.scores(text, "strict")

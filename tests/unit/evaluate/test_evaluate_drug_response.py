@@ -17,21 +17,6 @@ TEXT = settings()
 KEYS = ["cell_line", "target_id"]
 
 
-@pytest.fixture(scope="module")
-def world(tmp_path_factory):
-    found = ResponseWorld(tmp_path_factory.mktemp("response"))
-    plant(found)
-    found.split(TEXT)
-    return found
-
-
-@pytest.fixture(scope="module")
-def strict(world):
-    """Predictions and scores of ridge and of means."""
-    rows = world.predict(TEXT, "strict", "ridge", "two_step_ridge", "drug_mean", "drug_line_means")
-    return rows, world.scores(TEXT, "strict")
-
-
 def of(rows, regime, head):
     return rows[(rows["regime"] == regime) & (rows["head"] == head)]
 
@@ -59,8 +44,8 @@ def residual(rows, column):
     return left
 
 
-def test_the_drug_mean_pools_to_the_square_root_of_eta_squared(strict):
-    rows, scores = strict
+def test_the_drug_mean_pools_to_the_square_root_of_eta_squared(response_scores):
+    rows, scores = response_scores
     truth = of(rows, "held_out_lines", "drug_mean")
     level = truth.groupby(truth["target_id"].astype(str))["y_true"].transform("mean")
     eta = ((level - level.mean()) ** 2).sum() / ((truth["y_true"] - level.mean()) ** 2).sum()
@@ -75,15 +60,15 @@ def test_the_drug_mean_pools_to_the_square_root_of_eta_squared(strict):
     assert naive.estimate.high < 0
 
 
-def test_drug_and_line_means_are_the_drug_mean_where_lines_are_held_out(strict):
-    rows, _ = strict
+def test_drug_and_line_means_are_the_drug_mean_where_lines_are_held_out(response_scores):
+    rows, _ = response_scores
     for regime in ("held_out_lines", "held_out_tissues"):
         one, other = (of(rows, regime, head)["y_pred"] for head in ("drug_mean", "drug_line_means"))
         assert (one.to_numpy() == other.to_numpy()).all()
 
 
-def test_ridge_finds_what_each_drug_acts_by(strict):
-    _, scores = strict
+def test_ridge_finds_what_each_drug_acts_by(response_scores):
+    _, scores = response_scores
     best = SLOPE / np.hypot(SLOPE, NOISE)
     for regime in ("held_out_lines", "held_out_tissues"):
         found = scores[regime, "ridge", "per_drug_pearson", "mean_over_groups"]
@@ -93,8 +78,10 @@ def test_ridge_finds_what_each_drug_acts_by(strict):
         assert found.n_groups == (48 if regime == "held_out_lines" else 8)
 
 
-def test_the_interval_says_what_other_lines_would_change_and_another_what_other_drugs_would(strict):
-    _, scores = strict
+def test_the_interval_says_what_other_lines_would_change_and_another_what_other_drugs_would(
+    response_scores,
+):
+    _, scores = response_scores
     drugs, lines = (
         scores["held_out_lines", "ridge", metric, "mean_over_groups"]
         for metric in ("per_drug_pearson_over_drugs", "per_drug_pearson")
@@ -110,8 +97,8 @@ def test_the_interval_says_what_other_lines_would_change_and_another_what_other_
     assert unseen.ci_unit == "drug"
 
 
-def test_a_compound_never_seen_responds_as_those_that_are_like_it(strict):
-    _, scores = strict
+def test_a_compound_never_seen_responds_as_those_that_are_like_it(response_scores):
+    _, scores = response_scores
     key = "per_drug_pearson", "mean_over_groups"
     found = scores["held_out_scaffolds", "two_step_ridge", *key].estimate
     line = scores["held_out_scaffolds", "drug_line_means", *key].estimate
@@ -119,28 +106,28 @@ def test_a_compound_never_seen_responds_as_those_that_are_like_it(strict):
     assert found.low > line.value
 
 
-def test_random_vectors_find_nothing(world, tmp_path):
-    lines = pq.read_table(world.table("model"))["cell_line_id"].to_pylist()
+def test_random_vectors_find_nothing(responses, tmp_path):
+    lines = pq.read_table(responses.table("model"))["cell_line_id"].to_pylist()
     noise = np.random.default_rng(9).normal(size=(len(lines), 20))
-    world.embed(lines, noise, "random")
-    world.predict(TEXT, "strict", "ridge", model="random")
-    found = world.scores(TEXT, "strict")
+    responses.embed(lines, noise, "random")
+    responses.predict(TEXT, "strict", "ridge", model="random")
+    found = responses.scores(TEXT, "strict")
     key = "ridge", "per_drug_pearson", "mean_over_groups"
     null = found["held_out_lines", *key].estimate
     assert null.low < 0 < null.high
 
 
-def test_lines_that_exchange_their_vectors_are_known_by_name_only(world):
-    world.predict(TEXT, "strict", "shuffled_lines_ridge")
-    found = world.scores(TEXT, "strict")
+def test_lines_that_exchange_their_vectors_are_known_by_name_only(responses):
+    responses.predict(TEXT, "strict", "shuffled_lines_ridge")
+    found = responses.scores(TEXT, "strict")
     key = "shuffled_lines_ridge", "per_drug_pearson", "mean_over_groups"
     null = found["held_out_lines", *key].estimate
     assert null.low < 0 < null.high
 
 
-def test_random_pairs_reward_knowing_the_line_without_its_expression(world):
-    rows = world.predict(TEXT, "legacy", "mlp", "drug_line_means", "drug_mean")
-    scores = world.scores(TEXT, "legacy")
+def test_random_pairs_reward_knowing_the_line_without_its_expression(responses):
+    rows = responses.predict(TEXT, "legacy", "mlp", "drug_line_means", "drug_mean")
+    scores = responses.scores(TEXT, "legacy")
     key = "per_drug_pearson", "mean_over_groups"
     assert scores["random_pairs", "drug_line_means", *key].estimate.low > 0.3
     assert scores["random_pairs", "drug_mean", *key].estimate.value == 0
@@ -160,8 +147,8 @@ def test_random_pairs_reward_knowing_the_line_without_its_expression(world):
     assert interaction.estimate.value == pytest.approx(pearsonr(t, p)[0], abs=1e-5)
 
 
-def test_scores_are_those_of_the_saved_predictions(strict):
-    rows, scores = strict
+def test_scores_are_those_of_the_saved_predictions(response_scores):
+    rows, scores = response_scores
     own = of(rows, "held_out_lines", "ridge").copy()
 
     def value(metric, aggregation="pooled", regime="held_out_lines", head="ridge"):
@@ -188,21 +175,21 @@ def test_scores_are_those_of_the_saved_predictions(strict):
     assert value("interaction_pearson") == pytest.approx(pearsonr(*rest)[0], abs=1e-6)
 
 
-def test_the_training_mean_is_that_of_the_other_folds(world, strict):
-    rows, _ = strict
+def test_the_training_mean_is_that_of_the_other_folds(responses, response_scores):
+    rows, _ = response_scores
     own = of(rows, "held_out_lines", "ridge")
     for (fold, target), part in own.groupby(["fold", own["target_id"].astype(str)]):
         others = own[(own["fold"] != fold) & (own["target_id"] == target)]["y_true"]
         assert part["train_mean"].to_numpy() == pytest.approx(others.mean(), abs=1e-4)
 
 
-def test_what_a_fold_tests_does_not_shape_what_is_said_of_it(world, strict, tmp_path):
-    rows, _ = strict
+def test_what_a_fold_tests_does_not_shape_what_is_said_of_it(responses, response_scores, tmp_path):
+    rows, _ = response_scores
     other = ResponseWorld(tmp_path)
     for name in ("drugs", "cell_lines", "model", "split"):
-        other.table(name).write_bytes(world.table(name).read_bytes())
-    lines = world.folds("strict", "held_out_lines").set_index("unit")["fold"]
-    table = pq.read_table(world.table("response")).to_pylist()
+        other.table(name).write_bytes(responses.table(name).read_bytes())
+    lines = responses.folds("strict", "held_out_lines").set_index("unit")["fold"]
+    table = pq.read_table(responses.table("response")).to_pylist()
     for row in table:
         if lines[row["cell_line_id"]] == 0:
             row["ln_ic50"] = 100 - 3 * row["ln_ic50"]
@@ -219,22 +206,22 @@ def test_what_a_fold_tests_does_not_shape_what_is_said_of_it(world, strict, tmp_
         assert (before == after).all()
 
 
-def test_the_same_seed_gives_the_same_bytes(world):
-    path = world.table("predictions")
-    world.predict(TEXT, "strict", "ridge", "two_step_ridge", "gradient_boosting")
+def test_the_same_seed_gives_the_same_bytes(responses):
+    path = responses.table("predictions")
+    responses.predict(TEXT, "strict", "ridge", "two_step_ridge", "gradient_boosting")
     first = path.read_bytes()
-    world.predict(TEXT, "strict", "ridge", "two_step_ridge", "gradient_boosting")
+    responses.predict(TEXT, "strict", "ridge", "two_step_ridge", "gradient_boosting")
     assert path.read_bytes() == first
 
 
-def test_ridge_a_drug_is_not_asked_about_drugs_never_seen(strict):
-    rows, _ = strict
+def test_ridge_a_drug_is_not_asked_about_drugs_never_seen(response_scores):
+    rows, _ = response_scores
     heads = rows.groupby("regime", observed=True)["head"].unique()
     assert "ridge" not in set(heads["held_out_scaffolds"])
     assert "two_step_ridge" not in set(heads["held_out_lines"])
 
 
-def test_a_drug_of_one_tissue_cannot_be_asked_where_that_is_held_out(world, tmp_path, capsys):
+def test_a_drug_of_one_tissue_cannot_be_asked_where_that_is_held_out(responses, tmp_path, capsys):
     other = ResponseWorld(tmp_path)
     plant(other)
     lineage = pd.read_parquet(other.table("cell_lines")).set_index("cell_line_id")["lineage"]
@@ -253,20 +240,20 @@ def test_a_drug_of_one_tissue_cannot_be_asked_where_that_is_held_out(world, tmp_
     assert "held_out_tissues, fold" in capsys.readouterr().err
 
 
-def test_heads_that_serve_no_regime_of_the_protocol_are_named(world):
+def test_heads_that_serve_no_regime_of_the_protocol_are_named(responses):
     with pytest.raises(InputError, match=r"heads mlp serves held_out_lines, .*strict protocol"):
-        world.predict(TEXT, "strict", "mlp")
+        responses.predict(TEXT, "strict", "mlp")
 
 
-def test_a_unit_of_an_older_split_is_named(world, tmp_path):
+def test_a_unit_of_an_older_split_is_named(responses, tmp_path):
     other = ResponseWorld(tmp_path)
     plant(other, n_lines=40)
-    other.table("split").write_bytes(world.table("split").read_bytes())
+    other.table("split").write_bytes(responses.table("split").read_bytes())
     with pytest.raises(InputError, match=r"unit 'ACH-0000\d\d' .* make the split again"):
         other.predict(TEXT, "strict", "ridge")
 
 
-def test_the_response_auc_is_a_condition_of_its_own(world, tmp_path):
+def test_the_response_auc_is_a_condition_of_its_own(responses, tmp_path):
     other = ResponseWorld(tmp_path)
     plant(other, n_lines=40)
     table = pd.read_parquet(other.table("response"))

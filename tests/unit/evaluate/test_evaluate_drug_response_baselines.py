@@ -14,22 +14,7 @@ from bulkformer.outcomes.tables import RESPONSE
 TEXT = settings()
 
 
-@pytest.fixture(scope="module")
-def world(tmp_path_factory):
-    found = ResponseWorld(tmp_path_factory.mktemp("response"))
-    plant(found)
-    found.split(TEXT)
-    return found
-
-
-@pytest.fixture(scope="module")
-def strict(world):
-    """Predictions and scores of ridge and of means."""
-    rows = world.predict(TEXT, "strict", "ridge", "two_step_ridge", "drug_mean")
-    return rows, world.scores(TEXT, "strict")
-
-
-def test_slow_heads_are_asked_about_the_drugs_of_most_lines(world, tmp_path):
+def test_slow_heads_are_asked_about_the_drugs_of_most_lines(responses, tmp_path):
     other = ResponseWorld(tmp_path)
     plant(other, n_lines=40)
     rows = pq.read_table(other.table("response")).to_pylist()
@@ -53,8 +38,8 @@ def test_slow_heads_are_asked_about_the_drugs_of_most_lines(world, tmp_path):
     assert found.n_groups == 2
 
 
-def test_the_settings_that_a_head_chose_among_are_told(strict):
-    _, scores = strict
+def test_the_settings_that_a_head_chose_among_are_told(response_scores):
+    _, scores = response_scores
     for regime, head, trials in [
         ("held_out_lines", "ridge", 6),
         ("held_out_scaffolds", "two_step_ridge", 12),
@@ -63,8 +48,8 @@ def test_the_settings_that_a_head_chose_among_are_told(strict):
         assert scores[regime, head, "tuning_trials", "fold_mean"].estimate.value == trials
 
 
-def test_two_screens_of_a_drug_say_how_well_it_can_be_known(strict):
-    rows, scores = strict
+def test_two_screens_of_a_drug_say_how_well_it_can_be_known(response_scores):
+    rows, scores = response_scores
     ceiling = scores["held_out_lines", "ridge", "replicate_screens_pearson", "mean_over_groups"]
     assert ceiling.n_groups == 1  # one drug was screened twice
     own = rows[(rows["regime"] == "held_out_lines") & (rows["head"] == "ridge")]
@@ -78,7 +63,7 @@ def test_two_screens_of_a_drug_say_how_well_it_can_be_known(strict):
     assert ceiling.estimate.value == pytest.approx(SLOPE**2 / (SLOPE**2 + NOISE**2), abs=0.08)
 
 
-def test_a_panel_sees_its_genes_alone(world, tmp_path, monkeypatch):
+def test_a_panel_sees_its_genes_alone(responses, tmp_path, monkeypatch):
     shown = np.arange(20) < 8
     module = "bulkformer.evaluate.response_inputs"
     monkeypatch.setattr(f"{module}.read_panel", lambda panel, genes: shown)
@@ -89,19 +74,19 @@ def test_a_panel_sees_its_genes_alone(world, tmp_path, monkeypatch):
     with pytest.raises(InputError, match=r"not those of 'pca'.* embedder log_tpm"):
         panel_columns(path, path, "pca", 20)  # as wide as the vocabulary, and no expression
     with pytest.raises(InputError, match=r"evaluate\.drug_response\.panel"):
-        world.predict(TEXT, "strict", "panel_ridge")
+        responses.predict(TEXT, "strict", "panel_ridge")
 
     def told(model, head, **more):
         drug_response(
-            "strict", model, "log_tpm", world.table("split"), **world.inputs(),
-            settings=TEXT, seed=42, embeddings=world.table(model), output=tmp_path / "told",
+            "strict", model, "log_tpm", responses.table("split"), **responses.inputs(),
+            settings=TEXT, seed=42, embeddings=responses.table(model), output=tmp_path / "told",
             head=[head], **more,
         )  # fmt: skip
         return pq.read_table(tmp_path / "told")["y_pred"].to_numpy()
 
-    vectors = np.stack(pq.read_table(world.table("model"))["embedding"].to_pylist())
-    lines = pq.read_table(world.table("model"))["cell_line_id"].to_pylist()
-    world.embed(lines, vectors[:, shown], "some")
+    vectors = np.stack(pq.read_table(responses.table("model"))["embedding"].to_pylist())
+    lines = pq.read_table(responses.table("model"))["cell_line_id"].to_pylist()
+    responses.embed(lines, vectors[:, shown], "some")
     assert (told("model", "panel_ridge", genes=path, panel=path) == told("some", "ridge")).all()
 
 

@@ -18,23 +18,6 @@ from bulkformer.evaluate.tasks.prognosis_repeats import read_repeats
 from bulkformer.files import write_table
 
 
-@pytest.fixture(scope="module")
-def clinic(tmp_path_factory):
-    world = Clinic(tmp_path_factory.mktemp("clinic") / "results")
-    world.freeze()
-    return world
-
-
-@pytest.fixture(scope="module")
-def predictions(clinic):
-    return clinic.predict("strict")
-
-
-@pytest.fixture(scope="module")
-def strict(clinic, predictions):
-    return clinic.score("strict", predictions)
-
-
 def ceiling(clinic):
     """What the planted risk itself earns within cancers, over all pairs."""
     earned = comparable = 0
@@ -46,8 +29,8 @@ def ceiling(clinic):
     return earned / comparable
 
 
-def test_the_planted_hazard_is_found_within_its_interval(clinic, strict):
-    by_vectors = value(strict, "within_cancer_c_index")
+def test_the_planted_hazard_is_found_within_its_interval(clinic, clinic_scores):
+    by_vectors = value(clinic_scores, "within_cancer_c_index")
     assert by_vectors["ci_unit"] == "patient"
     assert 0.6 < by_vectors["ci_low"] < by_vectors["value"] < by_vectors["ci_high"]
     with_age = clinic.score("strict", clinic.predict("strict", "clinical_and_vectors"))
@@ -55,8 +38,8 @@ def test_the_planted_hazard_is_found_within_its_interval(clinic, strict):
     assert both["ci_low"] < ceiling(clinic) < both["ci_high"] + 0.03
     for measure in ("c_index", "log_likelihood"):
         assert value(with_age, f"within_cancer_{measure}_gain_over_clinical")["ci_low"] > 0
-    assert value(strict, "integrated_brier_skill", "pooled")["ci_low"] > 0
-    assert value(strict, "d_calibration_p_value", "pooled", repeat=0)["value"] > 0.01
+    assert value(clinic_scores, "integrated_brier_skill", "pooled")["ci_low"] > 0
+    assert value(clinic_scores, "d_calibration_p_value", "pooled", repeat=0)["value"] > 0.01
 
 
 def test_the_cancer_type_earns_a_pooled_score_and_within_cancers_exactly_one_half(clinic):
@@ -80,7 +63,7 @@ def test_exchanged_outcomes_leave_the_cancer_and_nothing_within_it(clinic):
     assert (saved["time"].to_numpy() != clinic.time).mean() > 0.9
 
 
-def test_curves_that_cross_are_compared_on_the_day_of_each_event(clinic, strict):
+def test_curves_that_cross_are_compared_on_the_day_of_each_event(clinic, clinic_scores):
     table = clinic.score("strict", clinic.predict("strict", "random_survival_forest"))
     by_day = value(table, "within_cancer_antolini_concordance")
     assert 0.5 < by_day["ci_low"] < by_day["value"] < by_day["ci_high"]
@@ -88,11 +71,11 @@ def test_curves_that_cross_are_compared_on_the_day_of_each_event(clinic, strict)
     assert by_day["value"] != by_risk
     assert by_day["value"] == pytest.approx(by_risk, abs=0.05)
     # Curves of a Cox regression never cross: there it would be Harrell's once more.
-    assert "within_cancer_antolini_concordance" not in set(strict["metric"])
+    assert "within_cancer_antolini_concordance" not in set(clinic_scores["metric"])
 
 
-def test_curves_are_straight_between_horizons_and_stay_at_their_end(clinic, predictions):
-    repeats, _ = read_repeats(load_predictions(predictions))
+def test_curves_are_straight_between_horizons_and_stay_at_their_end(clinic, clinic_predictions):
+    repeats, _ = read_repeats(load_predictions(clinic_predictions))
     fold = next(repeats[0].folds())
     grid, rows = repeats[0].horizons[int(repeats[0].fold[fold.rows[0]])], fold.rows
     days = np.array([grid[0] / 2, grid[3], (grid[3] + grid[4]) / 2, grid[-1] + 900])
@@ -117,10 +100,12 @@ def test_legacy_tells_the_dead_from_the_living(clinic):
     assert saved["survival"].isna().all()
 
 
-def test_a_constant_added_to_the_risks_of_one_fold_changes_no_number(clinic, predictions, strict):
-    table = load_predictions(predictions)
+def test_a_constant_added_to_the_risks_of_one_fold_changes_no_number(
+    clinic, clinic_predictions, clinic_scores
+):
+    table = load_predictions(clinic_predictions)
     moved = np.where(table["fold"].to_numpy() == 1, 64.0, 0.0)
-    shifted = predictions.with_name("shifted.parquet")
+    shifted = clinic_predictions.with_name("shifted.parquet")
     # Single precision loses small differences far from zero: ranks within folds stand in for risks.
     ranked = pd.Series(table["y_pred"].to_numpy()).groupby(
         [table["repeat"].to_pandas(), table["fold"].to_pandas()]
@@ -133,7 +118,7 @@ def test_a_constant_added_to_the_risks_of_one_fold_changes_no_number(clinic, pre
         )
         again = clinic.score("strict", shifted)
         for metric in ("within_cancer_c_index", "c_index", "uno_c_index", "auc_at_3_years"):
-            assert value(again, metric)["value"] == value(strict, metric)["value"]
+            assert value(again, metric)["value"] == value(clinic_scores, metric)["value"]
 
 
 def load_predictions(path):
@@ -193,8 +178,8 @@ def content(fitted):
     return np.asarray(fitted).tobytes() if isinstance(fitted, np.ndarray) else repr(fitted)
 
 
-def test_the_same_run_gives_the_same_bytes(clinic, predictions):
-    assert clinic.predict("strict", name="again").read_bytes() == predictions.read_bytes()
+def test_the_same_run_gives_the_same_bytes(clinic, clinic_predictions):
+    assert clinic.predict("strict", name="again").read_bytes() == clinic_predictions.read_bytes()
 
 
 def test_a_patient_whose_outcome_or_vector_went_missing_is_named(tmp_path):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from sksurv.metrics import concordance_index_ipcw, cumulative_dynamic_auc
 
+from bulkformer.evaluate.measures import ratio
 from bulkformer.evaluate.survival_cox import as_outcome
 from bulkformer.evaluate.survival_measures import MIN_FOLLOWED, YEAR, Censoring, event_pairs
 from bulkformer.evaluate.tasks import prognosis_pairs as pairs
@@ -43,7 +44,7 @@ def repeat_of(n, seed=0, rare=0):
 def shares(repeat, pairs_of, within=True):
     """What pairs earned in each fold and cancer, [2, n_cancers]."""
     sums = pairs.sums_of_pairs([repeat], [repeat.risk], pairs_of, within, len(repeat.time), None)
-    return pairs.ratio(sums.observed[0])
+    return ratio(sums.observed[0])
 
 
 def test_a_cancer_with_short_follow_up_has_the_concordance_that_nobody_lost_would_give():
@@ -54,7 +55,7 @@ def test_a_cancer_with_short_follow_up_has_the_concordance_that_nobody_lost_woul
     everyone = np.ones(len(died), dtype=bool)
     own = np.flatnonzero(repeat.cancer == "SHORT")
     until_end = (died < end).astype(float)
-    truth = pairs.ratio(event_pairs(own, died, everyone, repeat.risk, until_end).sums())
+    truth = ratio(event_pairs(own, died, everyone, repeat.risk, until_end).sums())
     found = shares(repeat, pairs.by_weighted_event(within=True))[:, place].mean()
     assert found == pytest.approx(truth, abs=0.015)
     # By the follow-up of all cancers, late deaths of this one would count too little.

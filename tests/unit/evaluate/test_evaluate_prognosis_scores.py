@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from prognosis_world import Clinic, value
+from prognosis_world import value
 from sksurv.metrics import concordance_index_censored, concordance_index_ipcw
 from sksurv.nonparametric import CensoringDistributionEstimator
 
@@ -14,25 +14,8 @@ from bulkformer.evaluate.survival_cox import as_outcome
 from bulkformer.evaluate.tasks.prognosis_repeats import read_repeats
 
 
-@pytest.fixture(scope="module")
-def clinic(tmp_path_factory):
-    world = Clinic(tmp_path_factory.mktemp("clinic") / "results")
-    world.freeze()
-    return world
-
-
-@pytest.fixture(scope="module")
-def predictions(clinic):
-    return clinic.predict("strict")
-
-
-@pytest.fixture(scope="module")
-def strict(clinic, predictions):
-    return clinic.score("strict", predictions)
-
-
-def test_numbers_are_those_of_the_saved_predictions(predictions, strict):
-    saved = pd.read_parquet(predictions)
+def test_numbers_are_those_of_the_saved_predictions(clinic_predictions, clinic_scores):
+    saved = pd.read_parquet(clinic_predictions)
     by_repeat = {"within": [], "brier": [], "uno": []}
     for _, rows in saved.groupby("repeat"):
         earned = comparable = 0
@@ -56,12 +39,12 @@ def test_numbers_are_those_of_the_saved_predictions(predictions, strict):
         by_repeat["within"].append(earned / comparable)
         by_repeat["brier"].append(np.mean(brier))
         by_repeat["uno"].append(uno)
-    found = value(strict, "within_cancer_c_index")["value"]
+    found = value(clinic_scores, "within_cancer_c_index")["value"]
     assert found == pytest.approx(np.mean(by_repeat["within"]), abs=1e-9)
-    found = value(strict, "integrated_brier_score", "pooled")["value"]
+    found = value(clinic_scores, "integrated_brier_score", "pooled")["value"]
     assert found == pytest.approx(np.mean(by_repeat["brier"]), abs=1e-6)
     # Folds weigh as their pairs do, so that the mean over folds is near and inside their range.
-    found = value(strict, "uno_c_index")["value"]
+    found = value(clinic_scores, "uno_c_index")["value"]
     assert min(map(min, by_repeat["uno"])) < found < max(map(max, by_repeat["uno"]))
 
 
@@ -89,29 +72,29 @@ def brier_by_hand(train, test, horizons, usable):
     return found
 
 
-def test_cancers_stand_alone_and_those_with_few_events_say_so(clinic, strict):
-    rows = strict[strict["group_kind"] == "cancer_type"].set_index("group")
+def test_cancers_stand_alone_and_those_with_few_events_say_so(clinic, clinic_scores):
+    rows = clinic_scores[clinic_scores["group_kind"] == "cancer_type"].set_index("group")
     assert list(rows.index) == ["BRCA", "STAD", "UVM"]
     events = pd.Series(clinic.event).groupby(clinic.cancer).sum()
     few = rows["condition"].eq("fewer_than_20_events")
     pd.testing.assert_series_equal(few, events < 20, check_names=False)
-    mean = value(strict, "within_cancer_c_index", "mean_over_groups")
+    mean = value(clinic_scores, "within_cancer_c_index", "mean_over_groups")
     assert mean["value"] == pytest.approx(rows.loc[~few, "value"].mean(), abs=0.01)
     assert mean["n_groups"] == (~few).sum()
 
 
 def test_models_are_compared_by_cancers_and_by_folds_where_those_are_too_few(
-    clinic, predictions, strict, monkeypatch
+    clinic, clinic_predictions, clinic_scores, monkeypatch
 ):
-    units = pd.read_parquet(predictions.with_suffix(".units"))
+    units = pd.read_parquet(clinic_predictions.with_suffix(".units"))
     assert set(units["unit_kind"]) == {"fold"}
     assert len(units) == 4 * 2
     assert MIN_UNITS > 3
-    rows = strict[strict["group_kind"] == "cancer_type"]
+    rows = clinic_scores[clinic_scores["group_kind"] == "cancer_type"]
     enough = rows[rows["condition"].isna()].set_index("group")["value"]
     monkeypatch.setattr("bulkformer.evaluate.tasks.prognosis_scores.MIN_UNITS", len(enough))
-    clinic.score("strict", predictions)
-    units = pd.read_parquet(predictions.with_suffix(".units"))
+    clinic.score("strict", clinic_predictions)
+    units = pd.read_parquet(clinic_predictions.with_suffix(".units"))
     assert set(units["unit_kind"]) == {"cancer_type"}
     assert dict(zip(units["unit"], units["value"], strict=True)) == enough.to_dict()
     legacy = clinic.predict("legacy", "cancer_type")
@@ -120,7 +103,9 @@ def test_models_are_compared_by_cancers_and_by_folds_where_those_are_too_few(
     assert kinds.tolist() == ["fold"] * 5
 
 
-def test_scores_of_units_read_the_predictions_no_second_time(clinic, predictions, monkeypatch):
+def test_scores_of_units_read_the_predictions_no_second_time(
+    clinic, clinic_predictions, monkeypatch
+):
     read = []
 
     def counted(rows):
@@ -128,5 +113,5 @@ def test_scores_of_units_read_the_predictions_no_second_time(clinic, predictions
         return read_repeats(rows)
 
     monkeypatch.setattr("bulkformer.evaluate.tasks.prognosis_scores.read_repeats", counted)
-    clinic.score("strict", predictions)
-    assert read == [len(pd.read_parquet(predictions))]
+    clinic.score("strict", clinic_predictions)
+    assert read == [len(pd.read_parquet(clinic_predictions))]

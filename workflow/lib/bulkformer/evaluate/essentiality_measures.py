@@ -5,7 +5,7 @@ model knows of a line shows within a gene only. Matrices are lines by genes, NaN
 all genes are measured at once.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -192,14 +192,6 @@ def permuted_within(fold: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         rows = np.flatnonzero(fold == code)
         order[rows] = rng.permutation(rows)
     return order
-
-
-def mean_of_defined(parts: Sequence[np.ndarray]) -> np.ndarray:
-    """Return the mean over `parts` of what is not NaN, elementwise."""
-    stacked = np.stack(parts)
-    defined = ~np.isnan(stacked)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(defined, stacked, 0.0).sum(axis=0) / defined.sum(axis=0)
 
 
 def _largest(values: np.ndarray, known: np.ndarray) -> np.ndarray:

@@ -121,7 +121,7 @@ def class_f1(counts: np.ndarray) -> np.ndarray:
 
 def macro_f1(counts: np.ndarray) -> np.ndarray:
     """Return the mean F1 of the classes that are there or predicted: every class counts alike."""
-    return _mean_of_defined(class_f1(counts))
+    return mean_of_defined(class_f1(counts))
 
 
 def weighted_f1(counts: np.ndarray) -> np.ndarray:
@@ -142,7 +142,7 @@ def balanced_accuracy(counts: np.ndarray) -> np.ndarray:
     support = counts.sum(axis=-1)
     with np.errstate(invalid="ignore", divide="ignore"):
         recall = np.diagonal(counts, axis1=-2, axis2=-1) / support
-    return _mean_of_defined(recall)
+    return mean_of_defined(recall)
 
 
 def matthews_correlation(counts: np.ndarray) -> np.ndarray:
@@ -187,7 +187,14 @@ def expected_calibration_error(sums: np.ndarray) -> np.ndarray:
         return gap / sums[..., 0].sum(axis=-1)
 
 
-def _mean_of_defined(values: np.ndarray) -> np.ndarray:
+def mean_of_defined(values: np.ndarray, axis: int = -1) -> np.ndarray:
+    """Return the mean over an axis of what is not NaN; NaN where nothing is."""
     defined = ~np.isnan(values)
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(defined, values, 0).sum(axis=-1) / defined.sum(axis=-1)
+        return np.where(defined, values, 0).sum(axis=axis) / defined.sum(axis=axis)
+
+
+def ratio(sums: np.ndarray) -> np.ndarray:
+    """Return the first of two sums [..., 2] divided by the second; NaN where both are 0."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return sums[..., 0] / sums[..., 1]

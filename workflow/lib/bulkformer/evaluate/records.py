@@ -92,6 +92,11 @@ def split_keys(value: str | None) -> list[str]:
     return [key.strip() for key in (value or "").split(",") if key.strip()]
 
 
+def as_key(name: str | None) -> str:
+    """Return a name without the comma, which separates keys."""
+    return (name or "").replace(",", ";")
+
+
 def one_primary_per_patient(samples: Columns) -> list[int]:
     """Return the rows that stay when each patient counts once, with a primary tumour.
 

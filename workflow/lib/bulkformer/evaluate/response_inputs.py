@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from bulkformer.errors import InputError
 from bulkformer.evaluate.compounds import morgan
@@ -16,6 +15,7 @@ from bulkformer.evaluate.response_data import Responses
 from bulkformer.evaluate.response_pairs import Lines, Screens
 from bulkformer.evaluate.tasks.gene_essentiality_data import EXPRESSION
 from bulkformer.evaluate.tasks.imputation_masks import read_panel
+from bulkformer.evaluate.vectors import read_vectors
 
 
 @dataclass(frozen=True)
@@ -40,22 +40,11 @@ class Inputs:
 def read_inputs(data: Responses, embeddings: Path, fingerprint_bits: int) -> Inputs:
     """Look the vectors of lines up, and compute fingerprints.
 
-    Raises InputError for a vector that is not finite.
+    Raises InputError for a line without a vector, or with one that is not finite.
     """
-    table = pq.read_table(embeddings, columns=["sample_id", "embedding"])
-    place = {sample_id: row for row, sample_id in enumerate(table["sample_id"].to_pylist())}
-    column = table["embedding"].combine_chunks()
-    vectors = column.flatten().to_numpy().reshape(len(column), -1)
-    vectors = vectors[[place[sample_id] for sample_id in data.sample_id]]
-    bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
-    if len(bad):
-        raise InputError(
-            f"{embeddings}: the vector of sample '{data.sample_id[bad[0]]}' is not finite; run the "
-            "embed stage again"
-        )
     lines = Lines(
         identity=np.arange(len(data.line)),
-        vectors=vectors,
+        vectors=read_vectors(embeddings, data.sample_id),
         group=_codes(data.patient),
         tissue=np.where([name is None for name in data.lineage], -1, _codes(data.lineage)),
     )

@@ -41,7 +41,7 @@ def disease_against_control(
     yield row(
         "disease_auc",
         "weighted",
-        Estimate(defined(ratio(over_folds).mean())),
+        Estimate(defined(measures.ratio(over_folds).mean())),
         n=int(over_folds[0, 1]),
         ci_unit=None,
     )
@@ -52,7 +52,7 @@ def disease_against_control(
         yield row(
             WITHIN_STUDY,
             "weighted",
-            bootstrap.over_groups(by_study).estimate(ratio),
+            bootstrap.over_groups(by_study).estimate(measures.ratio),
             n=int(by_study[0][:, 1].sum()),
             n_groups=int(both.sum()),
             ci_unit="study",
@@ -69,7 +69,7 @@ def disease_auc_of_studies(
     controls = controls_of(classes)
     if not controls or not repeats[0].studies:
         return None
-    areas = [ratio(disease_auc_sums(each, controls, each.study)) for each in repeats]
+    areas = [measures.ratio(disease_auc_sums(each, controls, each.study)) for each in repeats]
     known = np.isfinite(areas).any(axis=0)
     if not known.any():
         return None
@@ -93,9 +93,3 @@ def disease_auc_sums(repeat: Repeat, controls: Sequence[int], part: np.ndarray) 
             if np.isfinite(area):
                 sums[number] += rows.sum() * area, rows.sum()
     return sums
-
-
-def ratio(sums: np.ndarray) -> np.ndarray:
-    """Return the first of two sums by the second, [..., 2] to [...]; NaN without any."""
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return sums[..., 0] / sums[..., 1]

@@ -21,7 +21,8 @@ from bulkformer.evaluate.heads import HeadSettings, TrainingRows, fit_head
 from bulkformer.evaluate.linear import fit_principal_axes
 from bulkformer.evaluate.seeds import fold_seed
 from bulkformer.evaluate.tasks.disease_annotation_further import FEW_SHOT
-from bulkformer.evaluate.tasks.disease_annotation_samples import Samples, read_vectors
+from bulkformer.evaluate.tasks.disease_annotation_samples import Samples
+from bulkformer.evaluate.vectors import read_vectors
 
 # Values that the fits of a run read together; below, a second process costs more than it saves.
 WORTH_SHARING = 2e9

@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
+from bulkformer.evaluate import measures
 from bulkformer.evaluate.statistics import MIN_GROUPS, Bootstrap, Resampled
 from bulkformer.evaluate.task import Score
-from bulkformer.evaluate.tasks.disease_annotation_auc import controls_of, ratio
+from bulkformer.evaluate.tasks.disease_annotation_auc import controls_of
 from bulkformer.evaluate.tasks.disease_annotation_repeats import Repeat
 
 NEGATIVES = "negatives"  # kind of group of both rows
@@ -43,7 +44,7 @@ def one_against_rest(
         yield row(
             "one_against_rest_auc",
             "weighted",
-            _resampled(sums, bootstrap).estimate(ratio),
+            _resampled(sums, bootstrap).estimate(measures.ratio),
             n=round(sums[0][..., 1].sum()),
             n_groups=int((sums[0][..., 1] > 0).any(axis=1).sum()),
             group_kind=NEGATIVES,

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from bulkformer.errors import InputError
 from bulkformer.evaluate.records import read_columns
@@ -65,17 +64,3 @@ def read_samples(manifest: pa.Table, paths: Mapping[str, Path], strict: bool) ->
         path=path,
         row=order,
     )
-
-
-def read_vectors(path: Path) -> np.ndarray:
-    """Return the vectors of a cohort, float32 [n, d]; raises InputError if one is not finite."""
-    table = pq.read_table(path, columns=["sample_id", "embedding"])
-    column = table["embedding"].combine_chunks()
-    vectors = column.flatten().to_numpy().reshape(len(column), -1)
-    bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
-    if len(bad):
-        raise InputError(
-            f"{path}: the vector of sample '{table['sample_id'][int(bad[0])]}' is not finite; "
-            "run the embed stage again"
-        )
-    return vectors

@@ -19,7 +19,7 @@ from bulkformer.evaluate import measures
 from bulkformer.evaluate.records import equals
 from bulkformer.evaluate.statistics import Estimate
 from bulkformer.evaluate.task import PROTOCOLS, Score, Scoring, Task
-from bulkformer.evaluate.tasks.disease_annotation_auc import disease_against_control, ratio
+from bulkformer.evaluate.tasks.disease_annotation_auc import disease_against_control
 from bulkformer.evaluate.tasks.disease_annotation_further import PROBE
 from bulkformer.evaluate.tasks.disease_annotation_negatives import one_against_rest
 from bulkformer.evaluate.tasks.disease_annotation_repeats import Repeat, read_repeats
@@ -151,7 +151,8 @@ class _Scorer:
         pooled = over_groups([each.sum(axis=1) for each in counts])
         for metric, measure in MEASURES.items():
             yield row(metric, "pooled", pooled.estimate(measure))
-            yield row(metric, "fold_mean", by_fold.estimate(_mean_over_folds(measure)))
+            estimate = by_fold.estimate(lambda sums, m=measure: measures.mean_of_defined(m(sums)))
+            yield row(metric, "fold_mean", estimate)
         if self.key["regime"].startswith(PROBE):  # what naming one class always scores
             yield row("balanced_accuracy_by_chance", "pooled", Estimate(1 / n_classes))
         trials = [float(each.trials.max()) for each in repeats]
@@ -170,7 +171,7 @@ class _Scorer:
             )
         if n_classes > 3:
             hits = [self._hits(each, 3) for each in repeats]
-            yield row("top_3_accuracy", "pooled", over_groups(hits).estimate(ratio))
+            yield row("top_3_accuracy", "pooled", over_groups(hits).estimate(measures.ratio))
         calibration = [
             measures.calibration_sums(
                 each.probabilities.max(axis=1).astype(np.float64),
@@ -226,21 +227,6 @@ class _Scorer:
                 for term in (hits.astype(np.float64), None)
             ]
         )
-
-
-def _mean_over_folds(
-    measure: Callable[[np.ndarray], np.ndarray],
-) -> Callable[[np.ndarray], np.ndarray]:
-    """Turn a measure of counts into its mean over folds; folds that a draw left empty count not."""
-
-    def mean(counts: np.ndarray) -> np.ndarray:
-        values = measure(counts)
-        defined = np.isfinite(values)
-        return ratio(
-            np.stack([np.where(defined, values, 0).sum(axis=-1), defined.sum(axis=-1)], axis=-1)
-        )
-
-    return mean
 
 
 def heads(protocol: str, settings: Mapping[str, Any]) -> Sequence[str]:

@@ -61,12 +61,7 @@ BLOCK = ["dataset", "regime", "measure", "head"]
 def score(predictions: pq.ParquetFile, scoring: Scoring) -> Iterator[Score]:
     """Score each regime, measure and head over all repeats, and each repeat of several."""
     for key, drugs, repeats in _blocks(predictions):
-        about = {
-            "dataset": key["dataset"],
-            "regime": key["regime"],
-            "condition": key["measure"],
-            "head": key["head"],
-        }
+        about = _about(key)
         yield from _scores(list(repeats.values()), drugs, scoring, about, None)
         if len(repeats) > 1:
             for number, repeat in repeats.items():
@@ -80,15 +75,11 @@ def units(predictions: pq.ParquetFile, scoring: Scoring) -> Iterator[UnitScores]
     these is lucky with all drugs: compared drug by drug, one random vector would beat another.
     """
     for key, drugs, repeats in _blocks(predictions):
-        about = {
-            "dataset": key["dataset"],
-            "regime": key["regime"],
-            "condition": key["measure"],
-            "head": key["head"],
-        }
+        about = _about(key)
         for metric in PER_DRUG:
             if key["regime"] in UNSEEN_DRUGS:
-                value = _over_repeats([each.by_drug[metric] for each in repeats.values()])
+                found = np.stack([repeat.by_drug[metric] for repeat in repeats.values()])
+                value = measures.mean_of_defined(found, axis=0)
                 yield UnitScores(**about, metric=metric, unit_kind="drug", unit=drugs, value=value)
                 continue
             for number, repeat in repeats.items():
@@ -102,6 +93,16 @@ def units(predictions: pq.ParquetFile, scoring: Scoring) -> Iterator[UnitScores]
                     value=value,
                     repeat=number,
                 )
+
+
+def _about(key: Mapping[str, str]) -> dict[str, str]:
+    """Return what names a block in the tables: the measure is a condition there."""
+    return {
+        "dataset": key["dataset"],
+        "regime": key["regime"],
+        "condition": key["measure"],
+        "head": key["head"],
+    }
 
 
 @lru_cache(maxsize=1)  # scores and scores of units come from the same sums
@@ -149,7 +150,8 @@ def _scores(
         )
 
     for metric in repeats[0].by_drug:
-        values = _over_repeats([each.by_drug[metric] for each in repeats])
+        found = np.stack([each.by_drug[metric] for each in repeats])
+        values = measures.mean_of_defined(found, axis=0)
         n_drugs = int(np.isfinite(values).sum())
         mean, median = bootstrap.mean_over_units(values), bootstrap.median_over_units(values)
         over_drugs = metric
@@ -183,7 +185,7 @@ def _scores(
     errors = bootstrap.over_groups([each.errors for each in repeats])
     skill = errors.estimate(lambda sums: measures.mse_skill(sums[..., 0], sums[..., 1]))
     yield row("mse_skill", "pooled", skill, len(drugs))
-    ndcg = _over_repeats([each.ndcg for each in repeats])
+    ndcg = measures.mean_of_defined(np.stack([each.ndcg for each in repeats]), axis=0)
     metric = f"per_line_ndcg_{NDCG_DRUGS}"
     if number is None:
         yield row("tuning_trials", "fold_mean", Estimate(float(repeats[0].trials)), len(drugs))
@@ -204,15 +206,7 @@ def _on_other_lines(
         of_drug = response_measures.mean_within(r, each.drug_of_target, n_drugs)
         # Lines without spread were drawn: leaving the drug out would move the interval away.
         found.append(np.where(np.isnan(of_drug), each.by_drug[PER_DRUG[0]], of_drug))
-    return _over_repeats(found)
-
-
-def _over_repeats(values: Sequence[np.ndarray]) -> np.ndarray:
-    """Average over the repeats in which a unit has a score; NaN if in none."""
-    stacked = np.stack(values)
-    defined = np.isfinite(stacked)
-    with np.errstate(invalid="ignore"):
-        return np.where(defined, stacked, 0).sum(axis=0) / defined.sum(axis=0)
+    return measures.mean_of_defined(np.stack(found), axis=0)
 
 
 def heads(protocol: str, settings: Mapping[str, Any]) -> Sequence[str]:

@@ -30,7 +30,6 @@ from bulkformer.evaluate.tasks.gene_essentiality_data import (
     cell_line_ids,
     own_columns,
     read_dependencies,
-    read_vectors,
     tested_lines,
 )
 from bulkformer.evaluate.tasks.gene_essentiality_heads import (
@@ -56,6 +55,7 @@ from bulkformer.evaluate.tasks.gene_essentiality_tokens import (
     fit_token_network,
     held_for_validation,
 )
+from bulkformer.evaluate.vectors import read_vectors
 from bulkformer.files import atomic
 
 ROWS_IN_GROUP = 1_000_000

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bulkformer.evaluate import essentiality_measures as essentiality
+from bulkformer.evaluate import measures
 from bulkformer.evaluate.statistics import MIN_GROUPS, Estimate, Resampled, defined
 from bulkformer.evaluate.task import Scoring
 from bulkformer.evaluate.tasks.gene_essentiality_matrices import Arm
@@ -77,8 +78,11 @@ def correlations(arm: Arm, scoring: Scoring, within: bool) -> Correlations:
         observed.append(total.mean())
         if weights is not None:
             drawn.append(resampled.mean())
-    over = essentiality.mean_of_defined
-    return Correlations(over(observed), over(drawn) if drawn else None, n_groups, of_folds)
+    found, resamples = (
+        measures.mean_of_defined(np.stack(each), axis=0) if each else None
+        for each in (observed, drawn)
+    )
+    return Correlations(found, resamples, n_groups, of_folds)
 
 
 def units_of(arm: Arm, scoring: Scoring, found: Mapping[str, Correlations]) -> Iterator[UnitScores]:

@@ -113,32 +113,6 @@ def cell_line_ids(samples: Path, cell_lines: Path, sample_ids: Sequence[str]) ->
     return [line_of[found[name]] for name in sample_ids]
 
 
-def read_vectors(path: Path, sample_ids: Sequence[str]) -> np.ndarray:
-    """Return the sample vectors of a model, float32 [n, d], in the order of `sample_ids`.
-
-    Raises InputError if a sample has no vector, or one that is not finite.
-    """
-    position = {
-        name: row for row, name in enumerate(read_columns(path, ["sample_id"])["sample_id"])
-    }
-    absent = [name for name in sample_ids if name not in position]
-    if absent:
-        raise InputError(
-            f"{path}: {len(absent)} samples of the manifest have no vector, first '{absent[0]}'; "
-            "run the embed stage again"
-        )
-    order = np.array([position[name] for name in sample_ids])
-    column = pq.read_table(path, columns=["embedding"])["embedding"].combine_chunks()
-    vectors = column.flatten().to_numpy().reshape(len(column), -1)[order]
-    bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
-    if len(bad):
-        raise InputError(
-            f"{path}: the vector of sample '{sample_ids[bad[0]]}' is not finite; run the embed "
-            "stage again"
-        )
-    return vectors
-
-
 def own_columns(
     vocabulary: Path, genes: Sequence[str], embedder: str, dimension: int
 ) -> np.ndarray | None:

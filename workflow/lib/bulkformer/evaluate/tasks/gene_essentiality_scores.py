@@ -141,9 +141,8 @@ def _scores(arm: Arm, scoring: Scoring, correlated: Mapping[str, Correlations]) 
             yield row("genes_without_correlation", "pooled", estimate, dropped, len(r), None)
 
     for metric, pairs in (("deviation", arm.deviations), ("raw", arm.raw)):
-        r = essentiality.mean_of_defined(
-            [essentiality.per_gene_pearson(*pairs(repeat)) for repeat in range(arm.n_repeats)]
-        )
+        parts = [essentiality.per_gene_pearson(*pairs(repeat)) for repeat in range(arm.n_repeats)]
+        r = measures.mean_of_defined(np.stack(parts), axis=0)
         n = int(np.isfinite(r).sum())
         mean = Estimate(defined(middle(r, False)))
         yield row(f"{PER_GENE}_{metric}", "mean_over_groups", mean, n, n, None)
@@ -194,7 +193,7 @@ def _areas(arm: Arm, scoring: Scoring, by_gene: bool, row: Any) -> Iterator[Scor
     for metric, parts in zip(
         ("dependency_auroc", "dependency_auprc"), zip(*areas, strict=True), strict=True
     ):
-        values = essentiality.mean_of_defined(parts)
+        values = measures.mean_of_defined(np.stack(parts), axis=0)
         n = int(np.isfinite(values).sum())
         estimate = scoring.bootstrap.mean_over_units(values)
         yield row(metric, "mean_over_groups", estimate, n, n, GENES)

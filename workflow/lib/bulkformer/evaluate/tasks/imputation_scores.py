@@ -33,7 +33,6 @@ from bulkformer.evaluate.tasks.imputation_units import (
     PER_GENE,
     WITHIN_SAMPLE,
     leave_out_unknown,
-    mean_of_sums,
     mean_over_repeats,
     units_of_blocks,
 )
@@ -247,7 +246,7 @@ def _scores(
     yield row("genes_without_correlation", "pooled", Estimate(dropped), dropped, len(genes), None)
 
     samples = [block.samples for block in blocks]
-    estimate = bootstrap.over_groups(samples).estimate(mean_of_sums)
+    estimate = bootstrap.over_groups(samples).estimate(measures.ratio)
     n_samples = int(samples[0][:, 1].sum())
     yield row(WITHIN_SAMPLE, "mean_over_groups", estimate, n_samples, n_groups, kind)
 

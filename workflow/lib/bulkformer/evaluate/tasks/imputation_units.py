@@ -40,7 +40,7 @@ def units_of_blocks(
         )
         skill = measures.mse_skill(pooled[:, 12], pooled[:, 14])
         yield UnitScores(metric="mse_skill", unit_kind=kind, unit=groups, value=skill, **about)
-        within = mean_of_sums(samples)
+        within = measures.ratio(samples)
         yield UnitScores(metric=WITHIN_SAMPLE, unit_kind=kind, unit=groups, value=within, **about)
         genes, values = mean_over_repeats([block.genes for block in own])
         yield UnitScores(metric=PER_GENE, unit_kind="gene", unit=genes, value=values, **about)
@@ -61,18 +61,10 @@ def leave_out_unknown(blocks: Mapping[Key, dict[int, Block]], predictions: pq.Pa
             del repeats[repeat]
 
 
-def mean_of_sums(sums: np.ndarray) -> np.ndarray:
-    """Return sum / count of sums [..., 2]; NaN where nothing was counted."""
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return sums[..., 0] / sums[..., 1]
-
-
 def mean_over_repeats(
     per_gene: Sequence[Mapping[str, float]],
 ) -> tuple[list[str], np.ndarray]:
     """Return genes, and the mean of each over the repeats in which it has a value; NaN if none."""
     genes = sorted(set().union(*per_gene))
     values = np.array([[repeat.get(gene, np.nan) for gene in genes] for repeat in per_gene])
-    defined = np.isfinite(values)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return genes, np.where(defined, values, 0).sum(axis=0) / defined.sum(axis=0)
+    return genes, measures.mean_of_defined(values, axis=0)

@@ -23,7 +23,7 @@ from typer import Option
 from bulkformer.cli import command
 from bulkformer.errors import InputError
 from bulkformer.evaluate.compounds import inchikey14, scaffold
-from bulkformer.evaluate.records import Columns, read_columns, select
+from bulkformer.evaluate.records import Columns, as_key, read_columns, select
 from bulkformer.evaluate.tasks.perturbation_controls import (
     COMPOUND,
     Pairs,
@@ -189,7 +189,7 @@ def _write_treated(
     columns["scaffold"] = [keys[smiles][1] for smiles in columns["smiles"]]
     columns["control_set"] = [set_name(place) for place in places]
     plates = {
-        place: ",".join(sorted({_word(table["plate"][row]) for row in own[ALL]} - {""}))
+        place: ",".join(sorted({as_key(table["plate"][row]) for row in own[ALL]} - {""}))
         for place, own in pairs.wells.items()
     }
     columns["control_plates"] = [plates[place] for place in places]
@@ -249,11 +249,6 @@ def _write_store(
     # The ledger of exposure asks which cell lines they are of.
     cells = pa.array([place[0] for place, *_ in means], pa.string())
     write_table(samples, pa.table(table | {"study_id": pa.nulls(n, pa.string()), "cell_id": cells}))
-
-
-def _word(value: str | None) -> str:
-    """Return a name without the comma, which separates keys."""
-    return (value or "").replace(",", ";")
 
 
 def _lists(rows: list[np.ndarray]) -> pa.Array:

@@ -13,6 +13,7 @@ from bulkformer.errors import InputError
 from bulkformer.evaluate.compounds import morgan
 from bulkformer.evaluate.perturbation_questions import Questions
 from bulkformer.evaluate.records import Columns, read_columns
+from bulkformer.evaluate.vectors import read_vectors
 
 COLUMNS = ["profile_id", "compound", "smiles", "cell_id", "time_h", "dose_um", "control_set"]
 COLUMNS += ["controls"]
@@ -80,13 +81,7 @@ def read_profiles(
     levels = dict(zip(names, _matrix(controls, "values"), strict=True))
     embedded = dict.fromkeys(names, np.zeros(0, dtype=np.float32))
     if vectors is not None:
-        ids = read_columns(vectors, ["sample_id"])["sample_id"]
-        embedded = dict(zip(ids, _matrix(vectors, "embedding"), strict=True))
-        if absent := sorted(set(names) - set(ids)):
-            raise InputError(
-                f"{vectors}: {len(absent)} control profiles have no vector, first '{absent[0]}'; "
-                "embed them again"
-            )
+        embedded = dict(zip(names, read_vectors(vectors, names), strict=True))
     fingerprint = np.zeros((len(table["smiles"]), 0), dtype=np.float32)
     if with_fingerprints:
         smiles, code = np.unique(table["smiles"], return_inverse=True)

@@ -17,7 +17,7 @@ from typer import Option
 
 from bulkformer.cli import command
 from bulkformer.errors import InputError
-from bulkformer.evaluate.records import Columns, read_columns
+from bulkformer.evaluate.records import Columns, as_key, read_columns
 from bulkformer.evaluate.splits import (
     Units,
     assign_folds,
@@ -69,17 +69,17 @@ def group_keys(profiles: Columns, regime: str) -> list[str]:
     nobody knows the plates, with all that are compared with the same controls.
     """
     if regime == "held_out_cells":
-        return [_word(cell) for cell in profiles["cell_id"]]
+        return [as_key(cell) for cell in profiles["cell_id"]]
     if regime == "held_out_plates":
         places = zip(*(profiles[name] for name in PLACE), strict=True)
         return [
-            ",".join(filter(None, [_word(plate), controls, f"controls {_word(of)}"]))
+            ",".join(filter(None, [as_key(plate), controls, f"controls {as_key(of)}"]))
             for plate, controls, of in places
         ]
     kinds = ["scaffold", "compound", "perturbagen_id", "perturbagen"]
     return [
         ",".join(
-            f"{kind} {_word(value)}" for kind, value in zip(kinds, values, strict=True) if value
+            f"{kind} {as_key(value)}" for kind, value in zip(kinds, values, strict=True) if value
         )
         for values in zip(*(profiles[kind] for kind in kinds), strict=True)
     ]
@@ -199,11 +199,6 @@ def _with_roles(table: pa.Table, tested: list[bool]) -> pa.Table:
     """Return a manifest in which only some profiles are tested."""
     roles = pa.array(["test" if test else "train" for test in tested])
     return table.set_column(table.schema.get_field_index("role"), "role", roles)
-
-
-def _word(value: str | None) -> str:
-    """Return a name without the comma, which separates keys."""
-    return (value or "").replace(",", ";")
 
 
 if __name__ == "__main__":

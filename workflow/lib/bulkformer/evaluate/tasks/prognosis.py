@@ -31,6 +31,7 @@ from bulkformer.evaluate.survival_patients import Patients, TrainingPatients, ex
 from bulkformer.evaluate.tasks.prognosis_outcomes import Clinical, read_clinical, read_outcomes
 from bulkformer.evaluate.tasks.prognosis_scorer import YEARS
 from bulkformer.evaluate.tasks.prognosis_scores import PREDICTIONS, heads
+from bulkformer.evaluate.vectors import read_vectors
 from bulkformer.files import write_table
 
 # Shares of training events before a horizon: the span of the integrated Brier score. Beyond the
@@ -130,7 +131,10 @@ def _join(
     """
     first = manifest.filter(pa.array(manifest["repeat"].to_numpy() == 0)).sort_by("unit")
     ids = np.array(first["unit"].to_pylist())
-    vectors, patient_of = _vectors(embeddings, ids)
+    columns = read_columns(embeddings, ["sample_id", "patient_id"])
+    vectors = read_vectors(embeddings, ids)
+    of_sample = dict(zip(columns["sample_id"], columns["patient_id"], strict=True))
+    patient_of = [of_sample[sample_id] for sample_id in ids]
     outcomes, known = read_outcomes(survival, endpoint), read_clinical(clinical)
     lost = [patient for patient in patient_of if patient not in outcomes]
     if lost:
@@ -156,29 +160,6 @@ def _join(
         time=np.array([each.time for each in own]),
         event=np.array([each.event for each in own]),
     )
-
-
-def _vectors(path: Path, ids: np.ndarray) -> tuple[np.ndarray, list[str]]:
-    """Return vectors [n, d] and patients of samples, in the order of `ids`."""
-    import pyarrow.parquet as pq
-
-    columns = read_columns(path, ["sample_id", "patient_id"])
-    position = {sample_id: row for row, sample_id in enumerate(columns["sample_id"])}
-    absent = [sample_id for sample_id in ids if sample_id not in position]
-    if absent:
-        raise InputError(
-            f"{path}: {len(absent)} samples of the manifest have no vector, first '{absent[0]}'; "
-            "run the embed stage again"
-        )
-    order = np.array([position[sample_id] for sample_id in ids])
-    column = pq.read_table(path, columns=["embedding"])["embedding"].combine_chunks()
-    vectors = column.flatten().to_numpy().reshape(len(column), -1)[order]
-    bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
-    if len(bad):
-        raise InputError(
-            f"{path}: the vector of sample '{ids[bad[0]]}' is not finite; run the embed stage again"
-        )
-    return vectors, [columns["patient_id"][row] for row in order]
 
 
 def _out_of_fold(

@@ -8,7 +8,7 @@ taken as straight.
 import numpy as np
 
 from bulkformer.evaluate import survival_measures as measures
-from bulkformer.evaluate.tasks.prognosis_pairs import ratio
+from bulkformer.evaluate.measures import ratio
 from bulkformer.evaluate.tasks.prognosis_repeats import Fold, Repeat
 
 # By less, survival in single precision differs where the order of risks says it should not.

@@ -22,6 +22,7 @@ from bulkformer.embed.genes import columns_of, read_request
 from bulkformer.embed.tokens import TokenStore
 from bulkformer.errors import InputError
 from bulkformer.evaluate import heads
+from bulkformer.evaluate.measures import ratio
 from bulkformer.evaluate.paired_tests import benjamini_hochberg
 from bulkformer.evaluate.records import read_columns
 from bulkformer.evaluate.seeds import fold_seed
@@ -30,7 +31,6 @@ from bulkformer.evaluate.survival_cox import as_outcome, partial_likelihood
 from bulkformer.evaluate.survival_measures import event_pairs
 from bulkformer.evaluate.tasks.prognosis_genes_request import first_folds
 from bulkformer.evaluate.tasks.prognosis_outcomes import read_outcomes
-from bulkformer.evaluate.tasks.prognosis_pairs import ratio
 from bulkformer.expression.store import ExpressionStore
 from bulkformer.files import sha256, write_table
 

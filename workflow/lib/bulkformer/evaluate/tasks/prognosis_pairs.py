@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from bulkformer.evaluate.measures import mean_of_defined, ratio
 from bulkformer.evaluate.statistics import MIN_GROUPS, Bootstrap, Resampled
 from bulkformer.evaluate.survival_measures import (
     YEAR,
@@ -161,12 +162,6 @@ def side_by_side(one: Resampled, other: Resampled) -> Resampled:
     return Resampled(one.n_groups, both(one.observed, other.observed), both(one.drawn, other.drawn))
 
 
-def ratio(sums: np.ndarray) -> np.ndarray:
-    """Return the first of two sums [..., 2] divided by the second; NaN where that is 0."""
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return sums[..., 0] / sums[..., 1]
-
-
 def precision(repeat: Repeat, counts: np.ndarray) -> np.ndarray:
     """Return the average precision of each fold, [..., n_folds], where groups count [..., n]."""
     return np.stack(
@@ -180,9 +175,3 @@ def precision(repeat: Repeat, counts: np.ndarray) -> np.ndarray:
         ],
         axis=-1,
     )
-
-
-def mean_of_defined(values: np.ndarray) -> np.ndarray:
-    """Return the mean over the last axis of what is not NaN."""
-    known = np.isfinite(values)
-    return ratio(np.stack([np.where(known, values, 0).sum(axis=-1), known.sum(axis=-1)], axis=-1))

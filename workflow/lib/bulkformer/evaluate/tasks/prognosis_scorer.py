@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from bulkformer.evaluate import survival_measures as measures
+from bulkformer.evaluate.measures import mean_of_defined, ratio
 from bulkformer.evaluate.statistics import Estimate, Resampled, defined
 from bulkformer.evaluate.task import Score, Scoring
 from bulkformer.evaluate.tasks import prognosis_curves as curves
@@ -69,7 +70,7 @@ class Scorer:
         legacy = self.scoring.protocol == "legacy"
         pairs_of = pairs.by_label if legacy else pairs.by_event
         sums = self._sums([repeat], pairs_of, not legacy, resample=False).observed[0]
-        for fold, value in zip(repeat.folds(), pairs.ratio(sums.sum(axis=1)), strict=True):
+        for fold, value in zip(repeat.folds(), ratio(sums.sum(axis=1)), strict=True):
             yield Score(
                 **self.key,
                 metric="auroc" if legacy else PRIMARY,
@@ -121,7 +122,7 @@ class Scorer:
             [pairs.precision(repeat, everyone) for repeat in repeats],
             [] if counts is None else [pairs.precision(repeat, counts) for repeat in repeats],
         )
-        yield row("auprc", "fold_mean", precision.estimate(pairs.mean_of_defined))
+        yield row("auprc", "fold_mean", precision.estimate(mean_of_defined))
 
     def _concordance(self, repeats: Sequence[Repeat], row: Callable[..., Score]) -> Iterator[Score]:
         """Harrell's C within cancers and over all of them, and what vectors add to the clinic."""
@@ -167,7 +168,7 @@ class Scorer:
         curve of all training patients."""
         over_groups = self.scoring.bootstrap.over_groups
         errors = over_groups([curves.brier_sums(repeat, self.n_groups) for repeat in repeats])
-        yield row("integrated_brier_score", "pooled", errors.estimate(pairs.ratio))
+        yield row("integrated_brier_score", "pooled", errors.estimate(ratio))
         yield row("integrated_brier_skill", "pooled", errors.estimate(curves.brier_skill))
         bins = [measures.calibration_bins(each.at_end, each.event) for each in repeats]
         # Without an interval: a distance from even grows with every resampling.
